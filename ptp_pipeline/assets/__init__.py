@@ -1,0 +1,1 @@
+"""The Dagster assets, thin: read, call, write, return metadata. No rules here."""

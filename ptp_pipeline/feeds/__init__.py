@@ -1,0 +1,1 @@
+"""CSV in: dialect, column mapping, validation, quarantine, archive. No matching and no business verdicts."""

@@ -1,0 +1,81 @@
+"""Bringing the ledger's schema up to date: roles first, then the plain SQL files of sql/ledger in order, forward only.
+
+Business rules live in those files. Here is only how they are applied: once each, under an advisory lock, as `ptp_owner`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptp_pipeline.errors import WorkFailed
+from ptp_pipeline.settings import SQL
+
+if TYPE_CHECKING:
+    import psycopg
+
+_LOCK = 7_081_951  # any constant of ours; it serialises migrations of one database
+
+
+@lru_cache
+def migration_files() -> tuple[tuple[int, Path], ...]:
+    """(version, file) in order. The number is the first four characters of the name."""
+    return tuple((int(path.name[:4]), path) for path in sorted((SQL / "ledger").glob("[0-9][0-9][0-9][0-9]_*.sql")))
+
+
+def is_current(con: "psycopg.Connection[Any]") -> bool:
+    """Whether the newest migration is applied: one cheap read for every start after the first."""
+    row = con.execute("select to_regclass('ptp.schema_migration') is not null").fetchone()
+    if not row or not row[0]:
+        return False
+    row = con.execute("select coalesce(max(version), 0) from ptp.schema_migration").fetchone()
+    return bool(row) and row[0] == migration_files()[-1][0]
+
+
+def migrate(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) -> list[str]:
+    """Apply what is missing; returns the names applied. Refuses when an applied file was edited since."""
+    with con.transaction():
+        con.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        _ensure_roles(con, passwords)
+        con.execute("set local role ptp_owner")
+        con.execute(
+            "create table if not exists ptp.schema_migration"
+            " (version int primary key, name text not null, sha256 text not null, applied_at timestamptz not null default now())"
+        )
+        known = {row[0]: row[1] for row in con.execute("select version, sha256 from ptp.schema_migration").fetchall()}
+        applied = []
+        for version, path in migration_files():
+            text = path.read_text(encoding="utf-8")
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            if version not in known:
+                con.execute(text.encode())
+                con.execute("insert into ptp.schema_migration (version, name, sha256) values (%s, %s, %s)", [version, path.name, digest])
+                applied.append(path.name)
+            elif known[version] != digest:
+                raise WorkFailed(
+                    f"Migration {path.name} was changed after it had been applied.",
+                    "Restore the file and put the change into a new migration.",
+                )
+        return applied
+
+
+def _ensure_roles(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) -> None:
+    from psycopg import sql
+
+    existing = {row[0] for row in con.execute("select rolname from pg_roles where rolname like 'ptp%%'").fetchall()}
+    if "ptp_owner" not in existing:
+        con.execute("create role ptp_owner nologin")
+        con.execute("grant ptp_owner to current_user")
+    for role in ("ptp_app", "ptp_ops", "ptp_dagster"):
+        name = sql.Identifier(role)
+        if role not in existing:
+            con.execute(sql.SQL("create role {} login nosuperuser nocreatedb nocreaterole nobypassrls").format(name))
+        con.execute(sql.SQL("alter role {} password {}").format(name, passwords[role]))
+    con.execute("create schema if not exists ptp authorization ptp_owner")
+    con.execute("grant ptp_dagster to current_user")
+    con.execute("create schema if not exists dagster authorization ptp_dagster")
+    row = con.execute("select current_database()").fetchone()
+    database = sql.Identifier(row[0] if row else "")
+    con.execute(sql.SQL("alter role ptp_dagster in database {} set search_path = dagster").format(database))
+    con.execute("revoke create on schema public from public")

@@ -1,0 +1,5 @@
+"""The one partition dimension: an org. Days are not partitions; a run answers for one as_of and converges."""
+
+import dagster as dg
+
+orgs_partitions = dg.DynamicPartitionsDefinition(name="org")

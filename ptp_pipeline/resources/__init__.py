@@ -1,0 +1,46 @@
+"""What a Dagster run needs from outside: settings, ledger, and the org's run lock. No rules here."""
+
+import os
+import socket
+from collections.abc import Iterator
+from functools import cached_property
+
+import dagster as dg
+
+from ptp_pipeline.errors import Refused
+from ptp_pipeline.ledger.connection import Actor, Ledger
+from ptp_pipeline.settings import Settings
+from ptp_pipeline.warehouse.models import Warehouse
+
+PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
+PARTITION_TAG = "dagster/partition"
+
+
+class Ptp:
+    """Settings and ledger of this installation, shared by assets, sensors and schedules."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.settings)
+
+    def warehouse(self, org: str) -> Warehouse:
+        return Warehouse(self.settings, org)
+
+
+@dg.resource(required_resource_keys={"ptp"}, description="The org's run lock, held from the first step of a run to its last.")
+def org_lock(context: dg.InitResourceContext) -> Iterator[str]:
+    """Yields the org. Instance config already queues one run per org; the lock also covers `ptp run` and names its holder."""
+    from ptp_pipeline.ledger import run_lock
+
+    run = context.dagster_run
+    if run is None or PARTITION_TAG not in run.tags:
+        raise Refused("This job runs for one org.", "Choose an org as the partition.")
+    org = run.tags[PARTITION_TAG]
+    ptp: Ptp = context.resources.ptp
+    holder = f"run {run.run_id[:8]} on {socket.gethostname()}, process {os.getpid()}"
+    with run_lock.hold(ptp.ledger, org, holder):
+        ptp.warehouse(org).sweep()
+        yield org

@@ -1,0 +1,1 @@
+"""Sensors and schedules: reading may fail, deciding is a pure function."""

@@ -1,0 +1,209 @@
+"""Running sql/warehouse: one file is one statement is one table; a stage is a folder run in dependency order.
+
+A run works in an in-memory DuckDB that may spill to disk; tables pass from stage to stage as Parquet, because loading
+a `.duckdb` file costs several times as much and would lock readers out. Rules live in the SQL, not here.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from ptp_pipeline.settings import SQL, Settings
+
+if TYPE_CHECKING:
+    import duckdb
+
+STAGES = ("feed", "ledger", "raw", "core", "matching", "outcomes", "published")
+MODELS = SQL / "warehouse"
+_REFERENCE = re.compile(r"\b(" + "|".join(STAGES) + r")\.([a-z_][a-z0-9_]*)")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One SQL file: its header is the data dictionary's source, its text the table's definition."""
+
+    stage: str
+    table: str
+    grain: str
+    description: str
+    columns: Mapping[str, str]
+    is_kept: bool
+    sql: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}.{self.table}"
+
+    @property
+    def references(self) -> frozenset[str]:
+        """Names (`stage.table`) of the tables this one reads."""
+        return frozenset(f"{s}.{t}" for s, t in _REFERENCE.findall(_COMMENT.sub("", self.sql)))
+
+
+@dataclass(frozen=True)
+class TableStats:
+    """What a stage made: number of rows and (column, DuckDB type) pairs."""
+
+    rows: int
+    columns: tuple[tuple[str, str], ...]
+
+
+class ModelError(Exception):
+    """A model's header and its statement disagree, or a stage refers to a table that does not exist."""
+
+
+def parse_model(path: Path) -> Model:
+    """Read one model file. Raises ModelError when the header lacks its grain or columns."""
+    header: dict[str, str] = {}
+    columns: dict[str, str] = {}
+    section = ""
+    text = path.read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if not line.startswith("--"):
+            break
+        body = line[2:]
+        if section == "columns" and (column := re.match(r"^ {2,}(\w+): (.*)$", body)):
+            columns[column[1]] = column[2].strip()
+        elif section == "columns" and columns and body.startswith("    "):
+            columns[next(reversed(columns))] += " " + body.strip()
+        elif key := re.match(r"^ (grain|description|columns|keep|check|message): ?(.*)$", body):
+            section = key[1]
+            header[section] = key[2].strip()
+        elif section:
+            header[section] = f"{header[section]} {body.strip()}".strip()
+    if "grain" not in header or not columns:
+        raise ModelError(f"{path.name}: the header needs `-- grain:` and `-- columns:`")
+    return Model(
+        stage=path.parent.name,
+        table=path.stem,
+        grain=header["grain"],
+        description=header.get("description", ""),
+        columns=columns,
+        is_kept=header.get("keep", "yes") != "no",
+        sql=text,
+    )
+
+
+@lru_cache
+def stage_models(stage: str) -> tuple[Model, ...]:
+    """The models of a stage, every one after those it reads."""
+    models = {m.name: m for m in map(parse_model, sorted((MODELS / stage).glob("*.sql")))}
+    order = TopologicalSorter({name: sorted(m.references & models.keys()) for name, m in models.items()})
+    return tuple(models[name] for name in order.static_order())
+
+
+def connect(settings: Settings, spill: Path | None = None) -> "duckdb.DuckDBPyConnection":
+    """An in-memory DuckDB: UTC, bounded memory, never loading extensions from the network."""
+    import duckdb
+
+    con = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": settings.duckdb_memory_limit,
+            "threads": settings.duckdb_threads,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "preserve_insertion_order": False,
+        },
+    )
+    if spill is not None:
+        con.execute(f"set temp_directory = '{spill}'")
+    return con
+
+
+PythonStep = Callable[["duckdb.DuckDBPyConnection"], None]
+
+
+class Warehouse:
+    """One org's derived tables: `<home>/warehouse/<org>/<stage>/<table>.parquet`."""
+
+    def __init__(self, settings: Settings, org: str) -> None:
+        self.settings = settings
+        self.root = settings.warehouse(org)
+
+    def stage_dir(self, stage: str) -> Path:
+        return self.root / stage
+
+    def connect(self, stages: Iterable[str] = STAGES) -> "duckdb.DuckDBPyConnection":
+        """A DuckDB with one view per table of the given stages."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        con = connect(self.settings, self.root / "spill")
+        for stage in stages:
+            con.execute(f"create schema if not exists {stage}")
+            for parquet in sorted(self.stage_dir(stage).glob("*.parquet")):
+                con.execute(f"create view {stage}.{parquet.stem} as select * from read_parquet('{parquet}')")
+        return con
+
+    def run_stage(
+        self,
+        stage: str,
+        python_steps: Mapping[str, PythonStep] | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> dict[str, TableStats]:
+        """Build every table of a stage and put them in place at once.
+
+        `python_steps` maps a model's name to a function run right after that model was made: for the few algorithms
+        that need rounds of statements. Either all tables of the stage are replaced or none.
+        """
+        upstream = STAGES[: STAGES.index(stage)]
+        con = self.connect(upstream)
+        try:
+            con.execute(f"create schema {stage}")
+            for model in stage_models(stage):
+                if progress:
+                    progress(model.name)
+                create_table(con, model)
+                if step := (python_steps or {}).get(model.table):
+                    step(con)
+            kept = {m.table for m in stage_models(stage) if m.is_kept}
+            return self.replace_stage(stage, con, kept)
+        finally:
+            con.close()
+
+    def replace_stage(self, stage: str, con: "duckdb.DuckDBPyConnection", tables: Iterable[str]) -> dict[str, TableStats]:
+        """Write tables `<stage>.<table>` of `con` as Parquet and swap the whole stage in."""
+        fresh = self.root / f".{stage}-{uuid4().hex[:8]}"
+        fresh.mkdir(parents=True)
+        stats = {}
+        for table in sorted(tables):
+            stats[table] = table_stats(con, f"{stage}.{table}")
+            con.execute(f"copy {stage}.{table} to '{fresh / table}.parquet' (format parquet, compression zstd)")
+        self.swap_in(stage, fresh)
+        return stats
+
+    def swap_in(self, stage: str, fresh: Path) -> None:
+        """Make the folder `fresh` the stage. A crash half-way leaves the stage missing, and the next run makes it."""
+        old = self.stage_dir(stage)
+        if old.exists():
+            doomed = self.root / f".{stage}-old-{uuid4().hex[:8]}"
+            old.rename(doomed)
+            fresh.rename(old)
+            shutil.rmtree(doomed, ignore_errors=True)
+        else:
+            fresh.rename(old)
+
+    def sweep(self) -> None:
+        """Remove what crashed runs left behind. Only the holder of the org's run lock may call it."""
+        for leftover in self.root.glob(".*-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def create_table(con: "duckdb.DuckDBPyConnection", model: Model) -> None:
+    """Run one model. Raises ModelError when its columns are not those of its header, in that order."""
+    con.execute(f"create table {model.name} as\n{model.sql}")
+    actual = [name for name, _ in table_stats(con, model.name).columns]
+    if actual != list(model.columns):
+        raise ModelError(f"{model.name}: header says {list(model.columns)}, statement gives {actual}")
+
+
+def table_stats(con: "duckdb.DuckDBPyConnection", table: str) -> TableStats:
+    columns = tuple((row[0], row[1]) for row in con.execute(f"describe {table}").fetchall())
+    (rows,) = con.execute(f"select count(*) from {table}").fetchall()[0]
+    return TableStats(rows=rows, columns=columns)

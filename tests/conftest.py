@@ -1,0 +1,45 @@
+"""Fixtures shared by all tests: a real Postgres, one per test process, and a fresh org per test."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from ptp_pipeline.ledger.connection import Actor, Ledger
+from ptp_pipeline.settings import Settings
+
+OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """PTP_HOME of this test process. Not pytest's tmp_path: Postgres runs as another user and must be able to enter."""
+    path = Path(tempfile.mkdtemp(prefix="ptp-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def settings(home: Path) -> Settings:
+    return Settings(home=home, duckdb_threads=2, duckdb_memory_limit="2GB", settle_seconds=0)
+
+
+@pytest.fixture(scope="session")
+def ledger(settings: Settings) -> Ledger:
+    """The real ledger: embedded Postgres, migrated, app roles in place."""
+    return Ledger(settings)
+
+
+@pytest.fixture
+def org(ledger: Ledger) -> str:
+    """A fresh org with default policy; tests share a server but never rows."""
+    from ptp_pipeline.ledger import orgs
+
+    org_id = f"org{uuid4().hex[:10]}"
+    orgs.create_org(ledger, org_id, OPERATOR)
+    return org_id

@@ -2,4 +2,5 @@
 
 import dagster as dg
 
-orgs_partitions = dg.DynamicPartitionsDefinition(name="org")
+ORGS = "org"
+orgs_partitions = dg.DynamicPartitionsDefinition(name=ORGS)

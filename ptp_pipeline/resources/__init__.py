@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import dagster as dg
@@ -19,12 +19,16 @@ PARTITION_TAG = "dagster/partition"
 class Ptp:
     """Settings and ledger of this installation, shared by assets, sensors and schedules."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, progress: Callable[[str], None] | None = None, ledger: Ledger | None = None
+    ) -> None:
         self.settings = settings or Settings()
+        self.progress = progress or (lambda _: None)
+        self._ledger = ledger
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(self.settings)
+        return self._ledger or Ledger(self.settings)
 
     def warehouse(self, org: str) -> Warehouse:
         return Warehouse(self.settings, org)

@@ -1,0 +1,94 @@
+"""One multi-asset per stage of the warehouse: few steps, every table visible. Rules are in sql/warehouse and the services.
+
+A stage's blocking checks run inside its step: a violated invariant stops everything downstream.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from ptp_pipeline.errors import PtpError
+from ptp_pipeline.partitions import orgs_partitions
+from ptp_pipeline.warehouse.models import TableStats, Warehouse, stage_models
+
+Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
+
+
+def table_specs(stage: str, tables: Mapping[str, str], deps: Mapping[str, Sequence[str]]) -> list[dg.AssetSpec]:
+    """Asset specs of a stage's tables: name → description, name → tables read (`stage.table`)."""
+    return [
+        dg.AssetSpec(
+            [stage, table],
+            description=description,
+            group_name=stage,
+            deps=[name.split(".") for name in deps.get(table, ())],
+            partitions_def=orgs_partitions,
+            kinds={"parquet"},
+        )
+        for table, description in tables.items()
+    ]
+
+
+def model_specs(stage: str) -> list[dg.AssetSpec]:
+    """Asset specs made from the headers and references of the stage's models. Helper tables stay out of the lineage."""
+    models = {m.name: m for m in stage_models(stage)}
+
+    def visible_references(name: str) -> set[str]:
+        found: set[str] = set()
+        for reference in models[name].references:
+            if reference in models and not models[reference].is_kept:
+                found |= visible_references(reference)
+            elif reference != name:
+                found.add(reference)
+        return found
+
+    kept = {m.table: m for m in models.values() if m.is_kept}
+    return table_specs(
+        stage,
+        {t: f"{m.description or m.grain}\n\nGrain: {m.grain}." for t, m in kept.items()},
+        {t: sorted(visible_references(m.name)) for t, m in kept.items()},
+    )
+
+
+def check_specs(stage: str) -> list[dg.AssetCheckSpec]:
+    """Blocking checks of a stage, one per file of sql/warehouse/checks."""
+    from ptp_pipeline.warehouse.checks import stage_checks
+
+    anchor = [stage, _anchor_table(stage)]
+    return [dg.AssetCheckSpec(c.name, asset=anchor, description=c.message, blocking=True) for c in stage_checks(stage)]
+
+
+def _anchor_table(stage: str) -> str:
+    """The table a stage's checks are shown at."""
+    return {"raw": "files", "core": "installments", "matching": "allocations", "outcomes": "installments"}.get(stage, "installments")
+
+
+def results(stage: str, stats: Mapping[str, TableStats], extra: Mapping[str, object] | None = None) -> Iterator[dg.MaterializeResult]:
+    """Row counts and columns of every table a stage made."""
+    described = {m.table: m.columns for m in stage_models(stage)}
+    for table, made in stats.items():
+        schema = dg.TableSchema(
+            columns=[dg.TableColumn(name, kind, description=described.get(table, {}).get(name)) for name, kind in made.columns]
+        )
+        yield dg.MaterializeResult(
+            asset_key=[stage, table],
+            metadata={"dagster/row_count": made.rows, "dagster/column_schema": schema, **(extra or {})},
+        )
+
+
+def run_checks(stage: str, warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
+    """Evaluate a stage's invariants; each violation shows sample rows."""
+    from ptp_pipeline.warehouse.checks import run_stage_checks
+
+    for outcome in run_stage_checks(warehouse, stage):
+        yield dg.AssetCheckResult(
+            passed=outcome.passed,
+            asset_key=[stage, _anchor_table(stage)],
+            check_name=outcome.name,
+            metadata={"violations": outcome.count, "sample": dg.MetadataValue.json(outcome.sample)},
+        )
+
+
+def plain_failure(error: PtpError) -> dg.Failure:
+    """A refusal or failure in the user's words; trying again by machine would not help."""
+    return dg.Failure(description=str(error), allow_retries=False)

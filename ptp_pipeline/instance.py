@@ -1,0 +1,45 @@
+"""The Dagster instance of this installation: where it lives and how child processes find it.
+
+`dagster.yaml` of the checkout is the only configuration; secrets travel in the environment, never in files or run config.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ptp_pipeline.ledger.connection import Ledger
+from ptp_pipeline.settings import CHECKOUT, Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+
+def prepare(settings: Settings, ledger: Ledger | None = None) -> dict[str, str]:
+    """Make DAGSTER_HOME ready; returns the environment a Dagster process of this installation needs."""
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(CHECKOUT / "dagster.yaml", settings.dagster_home / "dagster.yaml")
+    return {
+        "PTP_HOME": str(settings.home),
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "PTP_DAGSTER_URL": (ledger or Ledger(settings)).dagster_url,
+    }
+
+
+@contextmanager
+def instance(settings: Settings, ledger: Ledger | None = None) -> Iterator["DagsterInstance"]:
+    """The instance itself, as the web server and the daemon see it."""
+    import dagster as dg
+
+    os.environ.update(prepare(settings, ledger))
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as found:
+        yield found
+
+
+def ensure_partition(instance: "DagsterInstance", org: str) -> None:
+    """Make the org a partition; adding it twice changes nothing."""
+    from ptp_pipeline.partitions import ORGS
+
+    if not instance.has_dynamic_partition(ORGS, org):
+        instance.add_dynamic_partitions(ORGS, [org])

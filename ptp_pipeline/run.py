@@ -1,0 +1,115 @@
+"""Running an org's whole graph in this process, in the Dagster instance, so that the UI shows it. Used by the command line.
+
+What the graph does is in assets/; this only starts it and reads back what it reported.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from ptp_pipeline.errors import Refused
+from ptp_pipeline.instance import ensure_partition, instance
+from ptp_pipeline.ledger.connection import Ledger
+from ptp_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run ended: `errors` in words when not ok; rows by published table; what became of each file taken in."""
+
+    ok: bool
+    run_id: str
+    as_of: date
+    build_path: Path | None
+    tables: dict[str, int] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    intake: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run_org(
+    settings: Settings,
+    org: str,
+    as_of: date | None = None,
+    *,
+    make_current: bool = False,
+    progress: Callable[[str], None] | None = None,
+    ledger: Ledger | None = None,
+) -> RunOutcome:
+    """Take the inbox in and bring everything published up to date for `as_of` (default: today in the org's time zone).
+
+    Raises Refused for a day that has not come yet or an org that is not there; a failing run is an outcome, not an error.
+    """
+    from ptp_pipeline.assets.pipeline import today
+    from ptp_pipeline.build import build_defs
+    from ptp_pipeline.jobs import RUN_ORG
+    from ptp_pipeline.ledger import orgs
+    from ptp_pipeline.resources import Ptp
+
+    ptp = Ptp(settings, progress=progress, ledger=ledger)
+    zones = {row.org_id: row.timezone for row in orgs.list_orgs(ptp.ledger)}
+    if org not in zones:
+        raise Refused(f"There is no org {org!r}.", f"Known: {', '.join(sorted(zones)) or 'none yet'}. Make one with `ptp org add`.")
+    now = today(zones[org])
+    if as_of and as_of > now:
+        raise Refused(f"{as_of} has not come yet; it is {now} in the org's time zone.", "Leave --as-of out for today.")
+    day = as_of or now
+    with instance(settings, ptp.ledger) as dagster:
+        ensure_partition(dagster, org)
+        result = (
+            build_defs(settings, ptp)
+            .resolve_job_def(RUN_ORG)
+            .execute_in_process(
+                instance=dagster,
+                partition_key=org,
+                raise_on_error=False,
+                run_config={
+                    "ops": {
+                        "ledger_snapshot": {"config": {"as_of": day.isoformat()}},
+                        "published": {"config": {"make_current": make_current}},
+                    },
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+            )
+        )
+    return _outcome(result, day)
+
+
+def _outcome(result: Any, as_of: date) -> RunOutcome:
+    materialized = {
+        m.asset_key.path[-2] + "." + m.asset_key.path[-1]: m.metadata
+        for e in result.get_asset_materialization_events()
+        if (m := e.materialization)
+    }
+    build = materialized.get("published.build", {})
+    taken = materialized.get("feed.files", {}).get("files")
+    return RunOutcome(
+        ok=result.success,
+        run_id=result.run_id,
+        as_of=as_of,
+        build_path=Path(str(build["path"].value)) if "path" in build else None,
+        tables={
+            name[10:]: int(m["dagster/row_count"].value)
+            for name, m in materialized.items()
+            if name.startswith("published.") and "dagster/row_count" in m
+        },
+        errors=_errors(result),
+        intake=list(taken.value) if taken else [],
+    )
+
+
+def _errors(result: Any) -> list[str]:
+    """Why a run failed: the words of our own errors, the violated checks, else the exception's message."""
+    words = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            said = data.user_failure_data.description if data.user_failure_data else None
+            words.append(f"{event.step_key}: {said or (data.error.message if data.error else 'failed')}".strip())
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
+            check = event.asset_check_evaluation_data
+            words.append(f"check {check.check_name} on {check.asset_key.to_user_string()} does not hold")
+        elif event.is_failure and event.is_resource_init_failure:
+            words.append(str(event.message))
+    return words

@@ -37,6 +37,11 @@ def instance(settings: Settings, ledger: Ledger | None = None) -> Iterator["Dags
         yield found
 
 
+def keep_connections(instance: "DagsterInstance") -> None:
+    """Let this process keep its connections to Dagster's storage: it opens one per call otherwise, over a thousand in a run."""
+    instance.optimize_for_webserver(statement_timeout=120_000, pool_recycle=3600, max_overflow=20)
+
+
 def ensure_partition(instance: "DagsterInstance", org: str) -> None:
     """Make the org a partition; adding it twice changes nothing."""
     from ptp_pipeline.partitions import ORGS

@@ -1,11 +1,11 @@
 """The morning mail as an asset, and the op that empties the outbox. How a message looks is the notify package's business."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 from pydantic import Field
 
-from ptp_pipeline.assets.pipeline import today
+from ptp_pipeline.assets.pipeline import business_day
 from ptp_pipeline.assets.stages import plain_failure
 from ptp_pipeline.errors import PtpError
 from ptp_pipeline.partitions import orgs_partitions
@@ -34,7 +34,7 @@ def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp:
     try:
         with ptp.ledger.transaction(org, PIPELINE) as tx:
             policy = policies.current(tx)
-            day = date.fromisoformat(config.day) if config.day else today(policy.timezone)
+            day = business_day(config.day, policy.timezone)
             message = compose_broken_promises(ptp.settings, org, policy, day)
             is_new = outbox.enqueue(tx, message)
         report = deliver_due(ptp.settings, ptp.ledger, org, datetime.now(UTC))
@@ -48,6 +48,7 @@ def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp:
             "sent": report.sent,
             "retried": report.retried,
             "failed": report.failed,
+            "problems": dg.MetadataValue.json(list(report.problems)),
         }
     )
 
@@ -57,4 +58,6 @@ def deliver_outbox(context: dg.OpExecutionContext, ptp: dg.ResourceParam[Ptp]) -
     from ptp_pipeline.notify.mailer import deliver_due
 
     report = deliver_due(ptp.settings, ptp.ledger, context.partition_key, datetime.now(UTC))
+    for problem in report.problems:
+        context.log.warning(problem)
     context.log.info(f"sent {report.sent}, to be retried {report.retried}, failed {report.failed}")

@@ -1,19 +1,28 @@
-"""The daily graph of one org: intake → ledger snapshot → core → matching → outcomes → published → recorded."""
+"""The daily graph of one org: intake → ledger snapshot → core → matching → outcomes → published, recorded in the ledger.
 
-from datetime import date, datetime
+Every step takes `org_lock`: the org it may touch, for as long as the run holds its lock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import dagster as dg
 from pydantic import Field
 
 from ptp_pipeline.assets.stages import Results, check_specs, model_specs, plain_failure, results, run_checks, table_specs
-from ptp_pipeline.errors import PtpError
+from ptp_pipeline.errors import PtpError, UsageError
 from ptp_pipeline.feeds.build import FEED_TABLES
 from ptp_pipeline.ledger.snapshot import LEDGER_TABLES
 from ptp_pipeline.partitions import orgs_partitions
 from ptp_pipeline.resources import PIPELINE, Ptp
+from ptp_pipeline.warehouse.allocation import PYTHON_STEPS
+from ptp_pipeline.warehouse.models import PythonStep, Warehouse
 
-_LOCKED = {"org_lock"}
+if TYPE_CHECKING:
+    from ptp_pipeline.warehouse.publish import Build
 
 
 class AsOf(dg.Config):
@@ -32,47 +41,58 @@ class Publication(dg.Config):
     name="intake",
     specs=[*table_specs("feed", FEED_TABLES, {}), *model_specs("raw")],
     check_specs=check_specs("raw"),
-    required_resource_keys=_LOCKED,
     description="Takes dropped CSVs in: archive, duplicate guard, validation, quarantine; then deduplicates rows across files.",
 )
-def intake(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp]) -> Results:
+def intake(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]) -> Results:
     from ptp_pipeline.feeds.build import write_feed_stage
     from ptp_pipeline.feeds.commitments import register
     from ptp_pipeline.feeds.intake import take_in
 
-    org, warehouse = context.partition_key, ptp.warehouse(context.partition_key)
+    org, warehouse = org_lock, ptp.warehouse(org_lock)
+    ptp.progress("Taking dropped files in")
     try:
         taken = take_in(ptp.settings, ptp.ledger, org, PIPELINE, progress=context.log.info)
-        feed = write_feed_stage(ptp.settings, ptp.ledger, org)
+        write_feed_stage(ptp.settings, ptp.ledger, org)
         registered = register(ptp.settings, ptp.ledger, org, PIPELINE)
     except PtpError as error:
         raise plain_failure(error) from error
     context.log.info(f"{len(taken)} files taken in; commitments: {registered}")
-    yield from results("feed", warehouse.stats("feed"), {"files_taken_in": len(taken)})
-    yield from results("raw", warehouse.run_stage("raw", progress=context.log.debug))
+    files = dg.MetadataValue.json([asdict(file) for file in taken])
+    yield from results("feed", warehouse.stats("feed"), {"files": {"files": files}})
+    yield from results("raw", warehouse.run_stage("raw"))
     yield from run_checks("raw", warehouse)
 
 
 @dg.multi_asset(
     name="ledger_snapshot",
     specs=table_specs("ledger", LEDGER_TABLES, dict.fromkeys(LEDGER_TABLES, ("raw.files",))),
-    required_resource_keys=_LOCKED,
     description="Freezes what the ledger asserts (approved commitments, decisions, policy) and the run's as_of.",
 )
-def ledger_snapshot(context: dg.AssetExecutionContext, config: AsOf, ptp: dg.ResourceParam[Ptp]) -> Results:
+def ledger_snapshot(
+    context: dg.AssetExecutionContext, config: AsOf, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
+) -> Results:
     from ptp_pipeline.ledger import policies, snapshot
 
-    org, warehouse = context.partition_key, ptp.warehouse(context.partition_key)
+    org, warehouse = org_lock, ptp.warehouse(org_lock)
+    ptp.progress("Reading approved terms from the ledger")
     fresh = warehouse.fresh_dir("ledger")
     try:
         with ptp.ledger.transaction(org, PIPELINE) as tx:
-            as_of = date.fromisoformat(config.as_of) if config.as_of else today(policies.current(tx).timezone)
+            as_of = business_day(config.as_of, policies.current(tx).timezone)
             snapshot.export(tx, fresh, as_of)
     except PtpError as error:
         raise plain_failure(error) from error
     warehouse.swap_in("ledger", fresh)
     context.log.info(f"The run answers for {as_of}.")
-    yield from results("ledger", warehouse.stats("ledger"), {"as_of": as_of.isoformat()})
+    yield from results("ledger", warehouse.stats("ledger"), {"params": {"as_of": as_of.isoformat()}})
+
+
+def business_day(text: str, timezone: str) -> date:
+    """The day a form names, or today there. Raises UsageError for text that is no date."""
+    try:
+        return date.fromisoformat(text) if text else today(timezone)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a date.", "Write it as YYYY-MM-DD, or leave it empty for today.") from None
 
 
 def today(timezone: str) -> date:
@@ -80,35 +100,87 @@ def today(timezone: str) -> date:
     return datetime.now(ZoneInfo(timezone)).date()
 
 
-def _stage(stage: str, description: str) -> dg.AssetsDefinition:
+def _stage(stage: str, description: str, python_steps: Mapping[str, PythonStep] | None = None) -> dg.AssetsDefinition:
     """A stage that is nothing but its models and checks."""
 
-    @dg.multi_asset(
-        name=stage, specs=model_specs(stage), check_specs=check_specs(stage), required_resource_keys=_LOCKED, description=description
-    )
-    def run(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp]) -> Results:
-        warehouse = ptp.warehouse(context.partition_key)
-        yield from results(stage, warehouse.run_stage(stage, python_steps(stage), context.log.debug))
+    @dg.multi_asset(name=stage, specs=model_specs(stage), check_specs=check_specs(stage), description=description)
+    def run(ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]) -> Results:
+        ptp.progress(description)
+        warehouse = ptp.warehouse(org_lock)
+        yield from results(stage, warehouse.run_stage(stage, python_steps))
         yield from run_checks(stage, warehouse)
 
     return run
 
 
-core = _stage("core", "Schedules: installments of every approved version, business calendar, customers and invoices as of the run.")
-matching = _stage("matching", "Payments routed to commitments and allocated to installments, to the minor unit.")
-outcomes = _stage("outcomes", "Verdicts, states, life cycles and the transitions they imply.")
+core = _stage("core", "Building schedules")
+matching = _stage("matching", "Matching payments to installments", PYTHON_STEPS)
+outcomes = _stage("outcomes", "Judging what was kept and what broke")
+
+BUILD = ["published", "build"]
 
 
 @dg.multi_asset(
     name="published",
-    specs=[*model_specs("published"), dg.AssetSpec(["published", "build"], group_name="published", partitions_def=orgs_partitions)],
-    check_specs=[
-        *check_specs("published"),
-        dg.AssetCheckSpec(
-            "expectations", asset=["published", "build"], blocking=True, description="Great Expectations on the published tables."
+    specs=[
+        *model_specs("published"),
+        dg.AssetSpec(
+            BUILD,
+            deps=[["published", "plan_status"], ["outcomes", "transitions"]],
+            description="The published build: DuckDB file, Parquet, CSV, XLSX. Current only after every check holds.",
+            group_name="published",
+            partitions_def=orgs_partitions,
+            kinds={"duckdb"},
         ),
     ],
-    required_resource_keys=_LOCKED,
-    description="Publishes a versioned build: DuckDB file, Parquet, CSV, XLSX; nothing becomes current before its checks pass.",
+    check_specs=[
+        *check_specs("published"),
+        dg.AssetCheckSpec("expectations", asset=BUILD, blocking=True, description="Great Expectations hold on the published tables."),
+    ],
+    description="Publishes a versioned build and records in the ledger what it found.",
 )
-def published(context: dg.AssetExecutionContext, config: Publication, ptp: dg.ResourceParam[Ptp]) -> Results: ...
+def published(
+    context: dg.AssetExecutionContext, config: Publication, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
+) -> Results:
+    from ptp_pipeline.warehouse.publish import publish
+
+    org, warehouse = org_lock, ptp.warehouse(org_lock)
+    ptp.progress("Publishing")
+    yield from results("published", warehouse.run_stage("published"))
+    checks = list(run_checks("published", warehouse))
+    yield from checks
+    if broken := [check.check_name for check in checks if not check.passed]:
+        raise dg.Failure(f"Nothing was published: {', '.join(map(str, broken))} does not hold.", allow_retries=False)
+    params = warehouse.params()
+    build = publish(
+        ptp.settings,
+        org,
+        params["as_of"],
+        context.run_id,
+        datetime.now(UTC),
+        ledger_position=params["ledger_position"],
+        policy_version=params["policy_version"],
+        make_current=config.make_current,
+    )
+    if build.is_current:
+        _record(ptp, warehouse, build, params["ledger_position"])
+    yield dg.MaterializeResult(
+        asset_key=BUILD,
+        metadata={"path": dg.MetadataValue.path(str(build.path)), "digest": build.digest, "is_current": build.is_current},
+    )
+    failures = build.validation.failures if build.validation else []
+    yield dg.AssetCheckResult(
+        passed=not failures,
+        asset_key=BUILD,
+        check_name="expectations",
+        metadata={"failures": dg.MetadataValue.json([asdict(failure) for failure in failures])},
+    )
+
+
+def _record(ptp: Ptp, warehouse: Warehouse, build: "Build", ledger_position: int) -> None:
+    """Append what the run found. After `current` moved: a crash in between leaves the ledger asking for another run."""
+    from ptp_pipeline.ledger import builds, transitions
+
+    with ptp.ledger.transaction(build.org, PIPELINE) as tx:
+        transitions.append(tx, warehouse.stage_dir("outcomes") / "transitions.parquet", build.run_id)
+        builds.record(tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, ledger_position)

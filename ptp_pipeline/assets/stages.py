@@ -4,6 +4,7 @@ A stage's blocking checks run inside its step: a violated invariant stops everyt
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -63,16 +64,20 @@ def _anchor_table(stage: str) -> str:
     return {"raw": "files", "core": "installments", "matching": "allocations", "outcomes": "installments"}.get(stage, "installments")
 
 
-def results(stage: str, stats: Mapping[str, TableStats], extra: Mapping[str, object] | None = None) -> Iterator[dg.MaterializeResult]:
-    """Row counts and columns of every table a stage made."""
+def results(
+    stage: str, stats: Mapping[str, TableStats], extra: Mapping[str, Mapping[str, Any]] | None = None
+) -> Iterator[dg.MaterializeResult]:
+    """Row counts and columns of every table a stage made; `extra` is further metadata by table."""
     described = {m.table: m.columns for m in stage_models(stage)}
-    for table, made in stats.items():
+    in_order = [table for table in described if table in stats] or sorted(stats)  # Dagster wants what is read first, first
+    for table in in_order:
+        made = stats[table]
         schema = dg.TableSchema(
             columns=[dg.TableColumn(name, kind, description=described.get(table, {}).get(name)) for name, kind in made.columns]
         )
         yield dg.MaterializeResult(
             asset_key=[stage, table],
-            metadata={"dagster/row_count": made.rows, "dagster/column_schema": schema, **(extra or {})},
+            metadata={"dagster/row_count": made.rows, "dagster/column_schema": schema, **(extra or {}).get(table, {})},
         )
 
 

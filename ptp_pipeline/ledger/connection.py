@@ -81,7 +81,9 @@ class Ledger:
                 if not migrations.is_current(con):
                     migrations.migrate(con, passwords)
         except psycopg.OperationalError as error:
-            raise WorkFailed(f"The ledger's Postgres cannot be reached: {error}".strip(), "Check PTP_DATABASE_URL or run `ptp doctor`.") from None
+            raise WorkFailed(
+                f"The ledger's Postgres cannot be reached: {error}".strip(), "Check PTP_DATABASE_URL or run `ptp doctor`."
+            ) from None
         return passwords
 
     def parameters(self, role: str) -> dict[str, Any]:

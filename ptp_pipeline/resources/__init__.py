@@ -8,6 +8,7 @@ from functools import cached_property
 import dagster as dg
 
 from ptp_pipeline.errors import Refused
+from ptp_pipeline.instance import keep_connections
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse.models import Warehouse
@@ -44,6 +45,8 @@ def org_lock(context: dg.InitResourceContext) -> Iterator[str]:
         raise Refused("This job runs for one org.", "Choose an org as the partition.")
     org = run.tags[PARTITION_TAG]
     ptp: Ptp = context.resources.ptp
+    if context.instance:
+        keep_connections(context.instance)
     holder = f"run {run.run_id[:8]} on {socket.gethostname()}, process {os.getpid()}"
     with run_lock.hold(ptp.ledger, org, holder):
         ptp.warehouse(org).sweep()

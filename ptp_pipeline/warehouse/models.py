@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ptp_pipeline.settings import SQL, Settings
@@ -169,14 +169,36 @@ class Warehouse:
 
     def replace_stage(self, stage: str, con: "duckdb.DuckDBPyConnection", tables: Iterable[str]) -> dict[str, TableStats]:
         """Write tables `<stage>.<table>` of `con` as Parquet and swap the whole stage in."""
-        fresh = self.root / f".{stage}-{uuid4().hex[:8]}"
-        fresh.mkdir(parents=True)
+        fresh = self.fresh_dir(stage)
         stats = {}
         for table in sorted(tables):
             stats[table] = table_stats(con, f"{stage}.{table}")
             con.execute(f"copy {stage}.{table} to '{fresh / table}.parquet' (format parquet, compression zstd)")
         self.swap_in(stage, fresh)
         return stats
+
+    def fresh_dir(self, stage: str) -> Path:
+        """An empty folder to write a stage's tables to, for `swap_in`."""
+        fresh = self.root / f".{stage}-{uuid4().hex[:8]}"
+        fresh.mkdir(parents=True)
+        return fresh
+
+    def stats(self, stage: str) -> dict[str, TableStats]:
+        """Rows and columns of the tables a stage has now."""
+        con = self.connect([stage])
+        try:
+            return {path.stem: table_stats(con, f"{stage}.{path.stem}") for path in sorted(self.stage_dir(stage).glob("*.parquet"))}
+        finally:
+            con.close()
+
+    def params(self) -> dict[str, Any]:
+        """What the current ledger snapshot answers for: the one row of ledger.params."""
+        con = self.connect(["ledger"])
+        try:
+            names = [column for column, _ in table_stats(con, "ledger.params").columns]
+            return dict(zip(names, con.execute("from ledger.params").fetchall()[0], strict=True))
+        finally:
+            con.close()
 
     def swap_in(self, stage: str, fresh: Path) -> None:
         """Make the folder `fresh` the stage. A crash half-way leaves the stage missing, and the next run makes it."""

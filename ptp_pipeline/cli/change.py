@@ -1,0 +1,156 @@
+"""`ptp change`: new terms for a commitment, ending it, pausing the chase. History stays; new terms need their own approval."""
+
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ptp_pipeline.cli import output
+from ptp_pipeline.cli.frame import Json, Org, Reason, Token, Yes, command, confirm, launcher, new_group, parse_date, parse_money
+from ptp_pipeline.cli.log import begin, business_day, listed_installments, show_terms
+from ptp_pipeline.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from ptp_pipeline.domain.terms import Terms
+    from ptp_pipeline.ledger.connection import Transaction
+
+CommitmentId = Annotated[str, typer.Argument(metavar="ID", help="The commitment.")]
+EffectiveOn = Annotated[str, typer.Option("--on", metavar="DATE", help="First day it holds; default today.")]
+NewAmount = Annotated[str, typer.Option(metavar="AMOUNT", help="Left out: as before.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    group = new_group("Change a commitment: new terms, cancel, pause, resume.")
+    command(
+        group,
+        "change renegotiate PL-7 --org acme --amount 800 --count 4 --first-due 2026-08-01 --reason 'lost a customer, smaller steps'",
+        "change renegotiate PR-3 --org acme --due 2026-07-31 --reason 'invoice arrived late'",
+    )(renegotiate)
+    command(group, "change cancel PL-7 --org acme --reason 'paid by credit note'")(cancel)
+    command(group, "change pause PL-7 --org acme --reason 'dispute being looked at'")(pause)
+    command(group, "change resume PL-7 --org acme --reason 'dispute settled'")(resume)
+    app.add_typer(group, name="change")
+
+
+def renegotiate(
+    *,
+    commitment_id: CommitmentId,
+    org: Org,
+    reason: Reason,
+    amount: NewAmount = "",
+    due: Annotated[str, typer.Option("--due", "--first-due", metavar="DATE", help="Due date, the first one of several.")] = "",
+    count: Annotated[int | None, typer.Option(min=1, show_default=False, help="Number of installments after the down payment.")] = None,
+    frequency: Annotated[str, typer.Option(help="weekly, biweekly, semimonthly, monthly or quarterly.")] = "",
+    installment: Annotated[
+        list[str] | None, typer.Option(metavar="DATE=AMOUNT", show_default=False, help="An installment of your own schedule; repeat.")
+    ] = None,
+    down_payment: NewAmount = "",
+    discount: NewAmount = "",
+    grace_days: Annotated[int | None, typer.Option(min=0, show_default=False)] = None,
+    agreed_on: Annotated[str, typer.Option(metavar="DATE", help="Day the customer agreed to the new terms; default today.")] = "",
+    token: Token = "",
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Log new terms. The old ones stay in force until these are approved; what was paid stays where it is."""
+    from ptp_pipeline.domain.terms import make_terms
+    from ptp_pipeline.ledger import commitments
+
+    who = begin(org, token)
+    with who.ledger.transaction(org, who.actor) as tx:
+        before = _newest_terms(tx, commitment_id)
+    changes: dict[str, Any] = {"down_payment_minor": down_payment, "discount_minor": discount, "amount_minor": amount}
+    options = {"down_payment_minor": "--down-payment", "discount_minor": "--discount", "amount_minor": "--amount"}
+    changes = {name: parse_money(text, before.currency, options[name]) for name, text in changes.items() if text}
+    changes |= {} if grace_days is None else {"grace_days": grace_days}
+    if installment:
+        if count or due or frequency:
+            raise UsageError(
+                "--installment lists the whole schedule; --count, --due and --frequency do not go with it.", "Use one or the other."
+            )
+        lines = listed_installments(installment, before.currency)
+        changes |= {
+            "frequency": "custom",
+            "custom_schedule": lines,
+            "installment_count": len(lines),
+            "first_due_date": lines[0]["due_date"],
+        }
+    elif count or due or frequency:
+        changes |= {"custom_schedule": ()} | ({"installment_count": count} if count else {})
+        changes |= {"first_due_date": parse_date(due, "--due")} if due else {}
+        changes |= (
+            {"frequency": frequency} if frequency else {"frequency": "monthly"} if before.frequency in ("custom", "once") and count else {}
+        )
+    if not changes:
+        raise UsageError("Nothing would change.", "Give at least one of --amount, --due, --count, --frequency, --discount, …")
+    terms = make_terms(**_merged(before, {**changes, "agreed_on": business_day(agreed_on, "--agreed-on", who.policy)}))
+    if not as_json:
+        show_terms(terms, who.policy, f"New terms of {commitment_id}")
+    confirm("Log them?", yes=yes or as_json)
+    with who.ledger.transaction(org, who.actor) as tx:
+        version = commitments.renegotiate(tx, commitment_id, terms, reason)
+        is_pending = any((item.commitment_id, item.version) == (commitment_id, version) for item in commitments.pending(tx))
+    status = "pending_approval" if is_pending else "active"
+    if as_json:
+        output.print_json({"commitment_id": commitment_id, "version": version, "status": status})
+        return
+    print(f"Logged version {version} of {commitment_id}: {status.replace('_', ' ')}.")
+    if is_pending:
+        print(f"A supervisor decides: {launcher()} approve {commitment_id} --org {org} --reason TEXT")
+
+
+def _newest_terms(tx: "Transaction", commitment_id: str) -> "Terms":
+    from ptp_pipeline.ledger import commitments
+
+    row = tx.one(
+        "select * from ptp.commitment_version where org_id = ptp.current_org() and commitment_id = %s order by version desc limit 1",
+        [commitment_id],
+    )
+    if row is None:
+        raise Refused(f"There is no commitment {commitment_id!r}.", "Ids are exact; `ptp pending` and `ptp status` show some.")
+    return commitments.terms_of(row)
+
+
+def _merged(before: "Terms", changes: dict[str, Any]) -> dict[str, Any]:
+    """The old terms with the changes; what follows from others is worked out anew."""
+    merged = {**before.model_dump(), **changes}
+    if before.kind != "repeating_promise" or "installment_count" in changes:
+        merged["total_minor"] = None
+    else:
+        merged["installment_count"] = None
+    if before.kind == "plan" and merged["frequency"] == "once" and merged["installment_count"] not in (None, 1):
+        merged["frequency"] = "monthly"
+    return merged
+
+
+def cancel(
+    *, commitment_id: CommitmentId, org: Org, reason: Reason, on: EffectiveOn = "", token: Token = "", as_json: Json = False
+) -> None:
+    """End a commitment from a day on; what was due before is still judged. One that was never approved is withdrawn."""
+    _event(verb="cancel", done="cancelled", commitment_id=commitment_id, org=org, reason=reason, on=on, token=token, as_json=as_json)
+
+
+def pause(*, commitment_id: CommitmentId, org: Org, reason: Reason, on: EffectiveOn = "", token: Token = "", as_json: Json = False) -> None:
+    """Stop reminding the customer. Verdicts go on."""
+    _event(verb="pause", done="paused", commitment_id=commitment_id, org=org, reason=reason, on=on, token=token, as_json=as_json)
+
+
+def resume(
+    *, commitment_id: CommitmentId, org: Org, reason: Reason, on: EffectiveOn = "", token: Token = "", as_json: Json = False
+) -> None:
+    """Remind the customer again."""
+    _event(verb="resume", done="resumed", commitment_id=commitment_id, org=org, reason=reason, on=on, token=token, as_json=as_json)
+
+
+def _event(*, verb: str, done: str, commitment_id: str, org: str, reason: str, on: str, token: str, as_json: bool) -> None:
+    from ptp_pipeline.ledger import commitments
+
+    who = begin(org, token)
+    day: date = parse_date(on, "--on") if on else business_day("", "--on", who.policy)
+    with who.ledger.transaction(org, who.actor) as tx:
+        getattr(commitments, verb)(tx, commitment_id, day, reason)
+    if as_json:
+        output.print_json({"commitment_id": commitment_id, "done": done, "effective_on": day})
+    else:
+        print(f"{commitment_id} is {done} from {day}. Published figures change with the next run: {launcher()} run --org {org}")

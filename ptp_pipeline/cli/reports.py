@@ -1,0 +1,211 @@
+"""`ptp status`, `ptp show` and `ptp export`: what is published, on the screen and in files. Needs no ledger."""
+
+import os
+import shutil
+import sys
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ptp_pipeline.cli import output, published
+from ptp_pipeline.cli.frame import Json, Org, command, settings
+from ptp_pipeline.cli.runs import print_broken_today
+from ptp_pipeline.errors import UsageError
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands."""
+    command(app, "status --org acme")(status)
+    command(app, "show PLAN-7 --org acme", "show PAY-1001 --org acme --json")(show)
+    command(app, "export --org acme --table installments --format xlsx --out installments.xlsx", "export --org acme --report scorecard")(
+        export
+    )
+
+
+def status(*, org: Org, as_json: Json = False) -> None:
+    """What broke today, what is open by state and by owner: from the newest published file."""
+    with published.open_build(settings(), org) as build:
+        found = published.status(build)
+    if as_json:
+        output.print_json({"org": org, **found})
+        return
+    print(f"{org} as of {found['as_of']}, built {output.visible(found['built_at'])} UTC")
+    print_broken_today(found)
+    output.heading("Broken in all")
+    output.table(["installments", "missing"], [[r["count"], output.money(r["outstanding_amount"], r["currency"])] for r in found["broken"]])
+    output.heading("Commitments in force")
+    output.table(
+        ["commitments", "promised", "paid", "open"],
+        [[r["commitments"], *(output.money(r[c], r["currency"]) for c in _AMOUNTS)] for r in found["totals"]],
+    )
+    output.heading("By state")
+    output.table(
+        ["state", "commitments", "open"],
+        [[r["status"], r["commitments"], output.money(r["outstanding_amount"], r["currency"])] for r in found["by_status"]],
+    )
+    output.heading("Broken by owner")
+    output.table(
+        ["owner", "broken", "missing"],
+        [[r["owner"] or "No owner", r["broken"], output.money(r["outstanding_amount"], r["currency"])] for r in found["owners"]],
+    )
+    counts = found["counts"]
+    print(f"\n{counts['unmatched_payments']:,} payments unmatched, {counts['quarantined']:,} rows in quarantine.")
+
+
+_AMOUNTS = ("total_amount", "paid_amount", "outstanding_amount")
+
+
+def show(
+    *,
+    object_id: Annotated[str, typer.Argument(metavar="ID", help="A commitment, payment, invoice or customer.")],
+    org: Org,
+    as_json: Json = False,
+) -> None:
+    """Show one commitment, payment, invoice or customer: terms, schedule, money, verdicts, history."""
+    with published.open_build(settings(), org) as build:
+        found = published.show(build, object_id)
+    if as_json:
+        output.print_json({"org": org, **found})
+        return
+    print(f"{found['kind'].capitalize()} {object_id}, as of {found['as_of']}")
+    for title, value in found.items():
+        if isinstance(value, dict):
+            output.facts({name: cell for name, cell in _readable(value).items() if cell not in (None, "")})
+        elif isinstance(value, list):
+            output.heading(title.replace("_", " ").capitalize())
+            _print_rows(title, value)
+
+
+_SHOWN = {
+    "installments": ["version", "sequence", "due_date", "amount", "paid_amount", "outstanding_amount", "status", "verdict", "reason"],
+    "allocations": ["received_date", "payment_id", "commitment_id", "version", "sequence", "amount", "explanation"],
+    "transitions": ["effective_on", "version", "sequence", "from_state", "to_state", "cause"],
+    "commitments": ["commitment_id", "version", "kind", "status", "agreed_on", "total_amount", "outstanding_amount", "next_due_date"],
+    "invoices": ["invoice_id", "invoice_date", "due_date", "amount", "open_amount"],
+    "unmatched_payments": ["payment_id", "received_date", "amount", "reason"],
+    "reversed_by": ["payment_id", "kind", "received_date", "amount"],
+}
+
+
+def _print_rows(title: str, rows: list[published.Row]) -> None:
+    if title == "versions":
+        for row in rows:
+            output.facts({name: cell for name, cell in _readable(row).items() if cell not in (None, "")})
+            print()
+        return
+    columns = [c for c in _SHOWN[title] if not rows or c in rows[0]]
+    output.table([c.replace("_", " ") for c in columns], [[_readable(row)[c] for c in columns] for row in rows])
+
+
+def _readable(row: published.Row) -> published.Row:
+    """A row with its amounts written out in its currency."""
+    currency = row.get("currency")
+    return {
+        name: output.money(value, currency) if currency and (name == "amount" or name.endswith("_amount")) and value is not None else value
+        for name, value in row.items()
+    }
+
+
+def export(
+    *,
+    org: Org,
+    table: Annotated[str, typer.Option(metavar="NAME", help="A published table.")] = "",
+    report: Annotated[str, typer.Option(metavar="NAME", help="A report of the build, for example plan_status or scorecard_customer.")] = "",
+    file_format: Annotated[Format, typer.Option("--format", help="csv, xlsx or parquet.")] = Format.CSV,
+    out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is standard output. Default: NAME.FORMAT here.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a published table or report to a file. Text that a spreadsheet would run as a formula is disarmed."""
+    if bool(table) == bool(report):
+        raise UsageError("Say what to export: --table NAME or --report NAME.", "For example --table installments.")
+    if out == "-" and as_json:
+        raise UsageError("--json and --out - both want standard output.", "Give --out a file.")
+    with published.open_build(settings(), org) as build:
+        target = Path(out or f"{table or report}.{file_format.value}")
+        rows = None
+        if table:
+            rows = _export_table(build, table, file_format, target)
+        else:
+            _export_report(build, report, file_format, target)
+    if as_json:
+        output.print_json({"org": org, "as_of": build.as_of, "name": table or report, "rows": rows, "file": target.absolute()})
+    elif out != "-":
+        print(f"{target}: {f'{rows:,} rows, ' if rows is not None else ''}as of {build.as_of}")
+
+
+def _export_table(build: published.Build, table: str, file_format: Format, target: Path) -> int:
+    known = build.tables()
+    if table not in known:
+        raise UsageError(f"There is no published table {table!r}.", f"Tables: {', '.join(known)}.")
+    (rows,) = build.connection.execute(f'select count(*) from "{table}"').fetchall()[0]
+    with _written_whole(target) as draft:
+        if file_format is Format.XLSX:
+            build.connection.sql(f'from "{table}"').pl().write_excel(draft, worksheet=table[:31], autofit=True)
+        elif file_format is Format.PARQUET:
+            build.connection.execute(f"copy \"{table}\" to '{_quoted(draft)}' (format parquet, compression zstd)")
+        else:
+            build.connection.execute(f"copy ({_guarded(build, table)}) to '{_quoted(draft)}' (format csv, header)")
+    return int(rows)
+
+
+def _guarded(build: published.Build, table: str) -> str:
+    from ptp_pipeline.domain.export import guard_sql
+
+    columns = [(row[0], row[1]) for row in build.connection.execute(f'describe "{table}"').fetchall()]
+    cells = [f"{guard_sql(_name(name))} as {_name(name)}" if kind == "VARCHAR" else _name(name) for name, kind in columns]
+    return f"select {', '.join(cells)} from {_name(table)}"
+
+
+def _name(identifier: str) -> str:
+    return f'"{identifier}"'
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _export_report(build: published.Build, report: str, file_format: Format, target: Path) -> None:
+    folder = build.path / "reports"
+    source = folder / f"{report}.{file_format.value}"
+    if not source.is_file():
+        known = sorted(path.name for path in folder.glob("*.*"))
+        raise UsageError(f"There is no report {report!r} as {file_format.value}.", f"Reports: {', '.join(known) or 'none'}.")
+    with _written_whole(target) as draft:
+        shutil.copyfile(source, draft)
+
+
+class _written_whole:  # noqa: N801 - used as a context manager
+    """A draft beside the target that takes its place at the end, or goes to standard output for `-`."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        folder = Path(tempfile.gettempdir()) if str(target) == "-" else target.absolute().parent
+        if not folder.is_dir():
+            raise UsageError(f"There is no folder {folder}.", "Make it, or choose another --out.")
+        handle, name = tempfile.mkstemp(prefix=".ptp-export-", suffix=target.suffix, dir=folder)
+        os.close(handle)
+        self.draft = Path(name)
+
+    def __enter__(self) -> Path:
+        return self.draft
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and str(self.target) == "-":
+            with self.draft.open("rb") as written:
+                shutil.copyfileobj(written, sys.stdout.buffer)
+        elif kind is None:
+            umask = os.umask(0)
+            os.umask(umask)
+            self.draft.chmod(0o666 & ~umask)  # mkstemp's files are private; an export is an ordinary file
+            self.draft.replace(self.target)
+            return
+        self.draft.unlink(missing_ok=True)

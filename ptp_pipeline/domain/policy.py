@@ -1,0 +1,225 @@
+"""An org's policy: every key with its default, what makes a value silly, and how a change is applied.
+
+Pure. Versions, effective dates and who may change it belong to the ledger; what the rules do belongs to the warehouse's SQL
+and, for the approval section, to the gate in sql/ledger.
+"""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ptp_pipeline.domain.calendar import calendar_code
+from ptp_pipeline.domain.money import EXPONENTS, is_payable
+from ptp_pipeline.errors import UsageError
+
+Kind = Literal["promise", "repeating_promise", "plan"]
+ApproverRole = Literal["supervisor", "controller", "legal"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+APPROVERS: tuple[ApproverRole, ...] = get_args(ApproverRole)
+
+_Days = Annotated[int, Field(ge=0, le=365)]
+_Amount = Annotated[Decimal, Field(ge=0, le=10**12, max_digits=18, decimal_places=3, allow_inf_nan=False)]
+_Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4, allow_inf_nan=False)]
+
+
+class PolicyError(UsageError):
+    """A key that does not exist or a value that makes no sense, in words."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Caps(_Section):
+    """The most one role may approve; null = no limit. Amounts are major units of the commitment's own currency."""
+
+    amount: _Amount | None = None
+    days: Annotated[int, Field(ge=1, le=36500)] | None = Field(default=None, description="From agreed_on to the last due date.")
+    installments: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    discount_percent: _Percent | None = None
+
+
+def _default_caps() -> dict[ApproverRole, Caps]:
+    return {"supervisor": Caps(amount=Decimal(50_000)), "controller": Caps(), "legal": Caps()}
+
+
+class Approval(_Section):
+    """Who must approve what. A plan always needs a person; that is not a matter of policy."""
+
+    kinds: frozenset[Kind] = Field(default=frozenset({"plan", "repeating_promise"}), description="Kinds that always need a person.")
+    promise_days: _Days | None = Field(default=7, description="A promise due later than this after it was agreed needs a person.")
+    promise_amount: _Amount | None = Field(default=None, description="A promise beyond this needs a person.")
+    caps: dict[ApproverRole, Caps] = Field(default_factory=_default_caps)
+    code_hours: Annotated[int, Field(ge=1, le=168)] = Field(default=24, description="How long a one-time approval code is good for.")
+
+    @field_validator("kinds")
+    @classmethod
+    def _plans_need_a_person(cls, kinds: frozenset[Kind]) -> frozenset[Kind]:
+        if "plan" not in kinds:
+            raise ValueError("a plan always needs a supervisor; 'plan' cannot be taken out")
+        return kinds
+
+
+class Policy(_Section):
+    """The rules of one org on one day."""
+
+    currency: str = Field(default="USD", description="Currency of rows that name none. ISO 4217.")
+    timezone: str = Field(default="UTC", description="Whose midnight ends the org's day. IANA name.")
+    calendar: str = Field(default="weekends", description="Closed days: none, weekends, or a country or region such as US or DE-BY.")
+    business_day_rule: Literal["none", "following", "preceding", "modified_following"] = "following"
+    grace_days: _Days = Field(default=0, description="Calendar days after the due date before an installment is broken.")
+    tolerance_amount: _Amount | dict[Kind, _Amount] = Field(
+        default=Decimal(0), description="Shortfall forgiven per installment; one or one per kind."
+    )
+    tolerance_percent: _Percent | dict[Kind, _Percent] = Field(
+        default=Decimal(0), description="The same as a percentage; the larger of the two counts."
+    )
+    overpayment_rule: str = Field(default="next", description="Where surplus money goes: next.")
+    exact_amount_window_days: _Days = 7
+    due_soon_days: _Days = 3
+    default_after_broken: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=2, description="Broken installments after which a plan is defaulted."
+    )
+    automatic_promises: bool = True
+    approval: Approval = Approval()
+    alert_recipients: tuple[str, ...] = Field(default=(), description="Who gets the morning mail and alerts.")
+    ladder: dict[str, Any] = Field(default_factory=dict)
+    alerts: dict[str, Any] = Field(default_factory=dict)
+    risk_weights: dict[str, Any] = Field(default_factory=dict)
+    tiers: dict[str, Any] = Field(default_factory=dict)
+    terms_library: dict[str, Any] = Field(default_factory=dict)
+    promise_actions: dict[str, Any] = Field(default_factory=dict)
+    feed_mappings: dict[str, Any] = Field(default_factory=dict, description="How the org's CSV columns are called, by feed.")
+
+    @field_validator("currency")
+    @classmethod
+    def _currency_exists(cls, code: str) -> str:
+        code = code.strip().upper()
+        if code not in EXPONENTS or not is_payable(code):
+            raise ValueError(_nearest(code, EXPONENTS, "not an ISO 4217 currency"))
+        return code
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_exists(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(_nearest(name, available_timezones(), "not an IANA time zone"))
+        return name
+
+    @field_validator("calendar")
+    @classmethod
+    def _calendar_exists(cls, code: str) -> str:
+        return calendar_code(code) or "none"
+
+    @field_validator("overpayment_rule")
+    @classmethod
+    def _rule_is_built(cls, rule: str) -> str:
+        return overpayment_rule(rule)
+
+    @field_validator("alert_recipients", mode="before")
+    @classmethod
+    def _addresses(cls, value: Any) -> Any:
+        addresses = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else list(value)
+        for address in addresses:
+            local, at, host = str(address).rpartition("@")
+            if not (local and at and host) or any(c.isspace() or c in "<>,;" for c in str(address)):
+                raise ValueError(f"{address!r} is not a mail address")
+        return tuple(dict.fromkeys(addresses))
+
+    def tolerance(self, kind: Kind) -> tuple[Decimal, Decimal]:
+        """Forgiven shortfall of one kind: (amount in major units, percent)."""
+        zero = Decimal(0)
+        amount, percent = self.tolerance_amount, self.tolerance_percent
+        return (
+            amount.get(kind, zero) if isinstance(amount, dict) else amount,
+            percent.get(kind, zero) if isinstance(percent, dict) else percent,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, amounts as text, sets in order: what is stored and shown."""
+        plain = self.model_dump(mode="json")
+        plain["approval"]["kinds"] = sorted(plain["approval"]["kinds"])
+        return plain
+
+
+def overpayment_rule(rule: str) -> str:
+    """The rule if this version can do it. Raises ValueError in words otherwise."""
+    if rule in ("last", "spread", "hold"):
+        raise ValueError(f"overpayment rule {rule!r} comes with a later version; only 'next' works in this one")
+    if rule != "next":
+        raise ValueError(f"there is no overpayment rule {rule!r}; use 'next'")
+    return rule
+
+
+def load(stored: Mapping[str, Any]) -> Policy:
+    """A policy from what is stored or given. Raises PolicyError naming every wrong key and value."""
+    try:
+        return Policy.model_validate(stored)
+    except ValidationError as error:
+        said = dict.fromkeys(_in_words(problem) for problem in error.errors() if not _is_other_branch(problem))
+        raise PolicyError("; ".join(said), "`ptp org list --json` shows every key and its value.") from None
+
+
+def change(policy: Policy, changes: Mapping[str, Any]) -> Policy:
+    """The policy with changes applied. Keys may be dotted (`approval.promise_days`); texts that hold JSON are read as such."""
+    plain = policy.as_json()
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        target = plain
+        for i, part in enumerate(path):
+            if i == 0 and part not in Policy.model_fields:
+                raise PolicyError(_unknown_key(part, Policy.model_fields))
+            if not isinstance(target.get(part), dict):
+                # a per-kind tolerance starts from the one number that held for all kinds
+                target[part] = dict.fromkeys(KINDS, target[part]) if part.startswith("tolerance_") else {}
+            target = target[part]
+        target[last] = _read(value)
+    return load(plain)
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, str) and (value.strip()[:1] in ("{", "[") or value.strip() == "null"):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise PolicyError(f"{value!r} is not JSON: {error.msg} at character {error.pos + 1}.") from None
+    if isinstance(value, dt.date | Decimal):
+        return str(value)
+    return value
+
+
+def _nearest(wrong: str, right: Any, what: str) -> str:
+    by_lower = {name.lower(): name for name in right}
+    close = get_close_matches(wrong.lower(), by_lower, n=1, cutoff=0.5)
+    return f"{wrong!r} is {what}" + (f"; did you mean {by_lower[close[0]]!r}?" if close else "")
+
+
+def _unknown_key(key: str, known: Any) -> str:
+    close = get_close_matches(key, list(known), n=1, cutoff=0.0)
+    return f"There is no policy key {key!r}; the nearest is {close[0]!r}." if close else f"There is no policy key {key!r}."
+
+
+def _is_other_branch(problem: Any) -> bool:
+    """A tolerance is one number or one per kind; only what is wrong with the form that was written is worth saying."""
+    path = [str(part) for part in problem["loc"]]
+    is_per_kind = any(part.startswith("dict[") for part in path)
+    return path[0].startswith("tolerance_") and (
+        (is_per_kind and problem["type"] == "dict_type") or (not is_per_kind and isinstance(problem["input"], dict))
+    )
+
+
+def _in_words(problem: Any) -> str:
+    path = [str(part) for part in problem["loc"] if not str(part).startswith(("constrained-", "decimal", "dict[", "["))]
+    name = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        sections: dict[str, Any] = {"approval": Approval.model_fields, "caps": Caps.model_fields}
+        known = sections.get("caps" if "caps" in path[:-1] else path[0] if len(path) > 1 else "", Policy.model_fields)
+        return _unknown_key(path[-1], known)
+    said = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+    return f"{name} = {problem['input']!r}: {said[:1].lower()}{said[1:]}"

@@ -1,0 +1,312 @@
+"""The terms of a commitment: what they may be, what policy says about them, and the words for both.
+
+Pure. How terms become dated installments is sql/warehouse/core; that no other terms get into the ledger is sql/ledger,
+which repeats these rules as constraints. Money is integer minor units.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ptp_pipeline.domain.money import MAX_MINOR, exponent, format_amount, is_payable, to_decimal, to_minor
+from ptp_pipeline.domain.policy import APPROVERS, Caps, Kind, Policy, overpayment_rule
+from ptp_pipeline.errors import UsageError
+
+Frequency = Literal["once", "weekly", "biweekly", "semimonthly", "monthly", "quarterly", "custom"]
+FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
+MAX_INSTALLMENTS = 100_000
+FIRST_DATE, LAST_DATE = dt.date(1990, 1, 1), dt.date(2200, 1, 1)
+_STEP_DAYS = {"weekly": 7, "biweekly": 14}
+_STEP_MONTHS = {"once": 0, "monthly": 1, "quarterly": 3}
+KIND_WORDS: dict[str, str] = {"promise": "Promise", "repeating_promise": "Repeating promise", "plan": "Plan"}
+
+
+class BadTerms(UsageError):
+    """Terms that cannot be; every reason in words."""
+
+
+class CustomInstallment(BaseModel):
+    """One listed installment of a custom schedule."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sequence: int = Field(ge=1)
+    due_date: dt.date
+    amount_minor: int = Field(gt=0, le=MAX_MINOR)
+    grace_days: int | None = Field(default=None, ge=0, le=365)
+
+
+class Terms(BaseModel):
+    """The numbers and dates of one version. `total_minor` and `installment_count` are filled in where they follow from the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    currency: str
+    agreed_on: dt.date = Field(ge=FIRST_DATE, le=LAST_DATE)
+    amount_minor: int = Field(gt=0, le=MAX_MINOR)
+    total_minor: int | None = Field(default=None, gt=0, le=MAX_MINOR)
+    discount_minor: int = Field(default=0, ge=0)
+    down_payment_minor: int = Field(default=0, ge=0)
+    frequency: Frequency = "once"
+    installment_count: int | None = Field(default=None, ge=1, le=MAX_INSTALLMENTS)
+    first_due_date: dt.date = Field(ge=FIRST_DATE, le=LAST_DATE)
+    grace_days: int | None = Field(default=None, ge=0, le=365)
+    overpayment_rule: str = "next"
+    invoice_ids: tuple[str, ...] = ()
+    custom_schedule: tuple[CustomInstallment, ...] = ()
+
+    @field_validator("currency")
+    @classmethod
+    def _currency_is_payable(cls, code: str) -> str:
+        if not is_payable(code):
+            raise ValueError(f"{code!r} is not a currency a customer can pay in")
+        return code
+
+    @field_validator("overpayment_rule")
+    @classmethod
+    def _rule_is_built(cls, rule: str) -> str:
+        return overpayment_rule(rule)
+
+    @field_validator("invoice_ids", mode="before")
+    @classmethod
+    def _as_a_set(cls, value: Any) -> Any:
+        return tuple(sorted({str(i).strip() for i in value or () if str(i).strip()}))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_due_of_a_custom_schedule(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("custom_schedule") and not data.get("first_due_date"):
+            dates = [line.due_date if isinstance(line, CustomInstallment) else line["due_date"] for line in data["custom_schedule"]]
+            return {**data, "first_due_date": min(dates)}
+        return data
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        self._fill_in()
+        problems = [*self._amount_problems(), *self._date_problems(), *self._kind_problems(), *self._custom_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _fill_in(self) -> None:
+        count, total = self.installment_count, self.total_minor
+        if self.kind == "repeating_promise":
+            if total is None and count is not None:
+                total = self.amount_minor * count
+            if total is not None:
+                # a given count only says how much is promised in all; the debt decides how many periods there are
+                count = -(-total // self.amount_minor)
+        else:
+            total = self.amount_minor if total is None else total
+            if count is None and self.frequency == "custom":
+                count = len(self.custom_schedule) or None
+            elif count is None and self.frequency == "once":
+                count = 1
+        object.__setattr__(self, "total_minor", total)
+        object.__setattr__(self, "installment_count", count)
+
+    @property
+    def payable_minor(self) -> int:
+        """What the customer is to pay in all."""
+        return (self.total_minor or 0) - self.discount_minor
+
+    def _amount_problems(self) -> list[str]:
+        if self.total_minor is None:
+            return ["a repeating promise needs a count of installments, or invoices whose open amount is the debt to settle"]
+        problems = []
+        if self.kind != "repeating_promise" and self.total_minor != self.amount_minor:
+            problems.append("the total of a promise or plan is its amount")
+        if self.discount_minor >= self.total_minor:
+            problems.append("the discount must be less than the amount")
+        elif self.down_payment_minor >= self.payable_minor:
+            problems.append("the down payment must be less than what is to be paid")
+        elif self.installment_count is not None and self.payable_minor - self.down_payment_minor < self.installment_count:
+            problems.append(f"{format_amount(self.payable_minor - self.down_payment_minor, self.currency)} cannot be split into "
+                            f"{self.installment_count} installments of at least the smallest unit")  # fmt: skip
+        return problems
+
+    def _date_problems(self) -> list[str]:
+        if self.first_due_date < self.agreed_on:
+            return [f"the first due date {self.first_due_date} lies before the agreement on {self.agreed_on}"]
+        if self.installment_count is None:
+            return ["the number of installments is missing"] if self.total_minor is not None else []
+        if self.installment_count > MAX_INSTALLMENTS:
+            return [f"{self.installment_count} installments are more than {MAX_INSTALLMENTS}"]
+        try:
+            is_sane = last_due_date(self) <= LAST_DATE
+        except (OverflowError, ValueError):
+            is_sane = False
+        return [] if is_sane else [f"the last installment would be due after {LAST_DATE.year}"]
+
+    def _kind_problems(self) -> list[str]:
+        problems = []
+        if self.kind == "promise":
+            if self.frequency != "once" or self.installment_count != 1:
+                problems.append("a promise is one amount on one date; several make a plan or a repeating promise")
+            if self.down_payment_minor:
+                problems.append("a promise has no down payment")
+        elif self.kind == "repeating_promise":
+            if self.frequency in ("once", "custom"):
+                problems.append("a repeating promise needs a frequency: weekly, biweekly, semimonthly, monthly or quarterly")
+            if self.discount_minor or self.down_payment_minor:
+                problems.append("a repeating promise has neither discount nor down payment; a plan can have both")
+        elif self.frequency == "once" and self.installment_count != 1:
+            problems.append("a plan of several installments needs a frequency")
+        return problems
+
+    def _custom_problems(self) -> list[str]:
+        lines = self.custom_schedule
+        if self.frequency != "custom":
+            return ["listed installments need the frequency custom"] if lines else []
+        if not lines:
+            return ["a custom schedule needs its installments listed"]
+        problems = []
+        if self.down_payment_minor:
+            problems.append("a custom schedule lists its down payment as an installment")
+        if [line.sequence for line in lines] != list(range(1, len(lines) + 1)):
+            problems.append("listed installments are numbered 1, 2, 3 … in order")
+        if self.installment_count != len(lines):
+            problems.append(f"{len(lines)} installments are listed, {self.installment_count} were agreed")
+        if any(later.due_date < earlier.due_date for earlier, later in pairwise(lines)):
+            problems.append("listed installments are in order of their due dates")
+        if lines[0].due_date != self.first_due_date:
+            problems.append(f"the first listed installment is due on {lines[0].due_date}, not on {self.first_due_date}")
+        listed = sum(line.amount_minor for line in lines)
+        if listed != self.payable_minor:
+            problems.append(
+                f"the listed installments add up to {format_amount(listed, self.currency)}, "
+                f"but {format_amount(self.payable_minor, self.currency)} is to be paid"
+            )
+        return problems
+
+
+class NewCommitment(BaseModel):
+    """A commitment as a person or a file brings it. Without an id it gets one when it is logged."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    terms: Terms
+    customer_id: str = Field(min_length=1, max_length=128)
+    commitment_id: str | None = Field(default=None, min_length=1, max_length=128)
+    owner: str = ""
+    channel: str = ""
+    contact_name: str = ""
+    contact_email: str = ""
+    confidence: int | None = Field(default=None, ge=0, le=100)
+    confidence_reason: str = ""
+    note: str = ""
+    evidence_link: str = ""
+    file_sha256: str | None = None
+    line_number: int | None = None
+
+
+def make_terms(**values: Any) -> Terms:
+    """Terms, or BadTerms with every reason in words."""
+    try:
+        return Terms(**values)
+    except ValidationError as error:
+        said = "; ".join(in_words(error))
+        raise BadTerms(f"{said[:1].upper()}{said[1:]}.") from None
+
+
+def problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with these terms, in words; empty when nothing is."""
+    try:
+        Terms(**values)
+    except ValidationError as error:
+        return in_words(error)
+    return []
+
+
+def in_words(error: ValidationError) -> list[str]:
+    """A validation error as short sentences."""
+    said = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]).removesuffix("_minor").replace("_", " ")
+        text = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+        said.append(text if not name else f"{name}: {text[:1].lower()}{text[1:]}")
+    return said
+
+
+def last_due_date(terms: Terms) -> dt.date:
+    """Nominal date of the last installment: long enough for a limit in days. The exact schedule is the warehouse's."""
+    steps = (terms.installment_count or 1) - 1
+    first = terms.first_due_date
+    if terms.frequency == "custom":
+        return max(line.due_date for line in terms.custom_schedule)
+    if terms.frequency in _STEP_DAYS:
+        return first + dt.timedelta(days=_STEP_DAYS[terms.frequency] * steps)
+    if terms.frequency == "semimonthly":
+        return _add_months(first, steps // 2) + dt.timedelta(days=15 * (steps % 2))
+    return _add_months(first, _STEP_MONTHS[terms.frequency] * steps)
+
+
+def _add_months(day: dt.date, months: int) -> dt.date:
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    last = (dt.date(year + month // 11, (month + 1) % 12 + 1, 1) - dt.timedelta(days=1)).day
+    return dt.date(year, month + 1, min(day.day, last))
+
+
+def needs_approval(terms: Terms, policy: Policy) -> bool:
+    """Whether a person must approve. The gate in sql/ledger decides by the same rule."""
+    return bool(_reasons_for_a_person(terms, policy))
+
+
+def guardrails(terms: Terms, policy: Policy) -> list[str]:
+    """What policy has to say about these terms, one sentence each; empty when policy itself grants them."""
+    if not (reasons := _reasons_for_a_person(terms, policy)):
+        return []
+    needed = required_role(terms, policy)
+    exceeded = [
+        f"{broken}: {needed} approval required" if needed else f"{broken}: nobody may approve this"
+        for broken in caps_exceeded(terms, policy.approval.caps.get("supervisor"))
+    ]
+    return exceeded or [f"{reason}: supervisor approval required" for reason in reasons]
+
+
+def required_role(terms: Terms, policy: Policy) -> str | None:
+    """The first role whose caps allow these terms; None when none does."""
+    return next((role for role in APPROVERS if not caps_exceeded(terms, policy.approval.caps.get(role))), None)
+
+
+def caps_exceeded(terms: Terms, caps: Caps | None) -> list[str]:
+    """Every cap of a role these terms go beyond, in words."""
+    word, exceeded = KIND_WORDS[terms.kind], []
+    total = terms.total_minor or 0
+    if caps is None:
+        return [f"{word} has no approver"]
+    if caps.amount is not None and to_decimal(total, terms.currency) > caps.amount:
+        exceeded.append(f"{word} exceeds {_limit_in_words(caps.amount, terms.currency)}")
+    if caps.days is not None and (last_due_date(terms) - terms.agreed_on).days > caps.days:
+        exceeded.append(f"{word} runs longer than {caps.days} days")
+    if caps.installments is not None and (terms.installment_count or 1) > caps.installments:
+        exceeded.append(f"{word} has more than {caps.installments} installments")
+    if caps.discount_percent is not None and terms.discount_minor * 100 > caps.discount_percent * total:
+        exceeded.append(f"{word} gives a discount of more than {caps.discount_percent} %")
+    return exceeded
+
+
+def _limit_in_words(limit: Decimal, currency: str) -> str:
+    """A limit of policy in the commitment's own currency, which may be coarser than the limit was written."""
+    return format_amount(to_minor(limit.quantize(Decimal(1).scaleb(-exponent(currency)), ROUND_HALF_UP), currency), currency)
+
+
+def _reasons_for_a_person(terms: Terms, policy: Policy) -> list[str]:
+    approval, word = policy.approval, KIND_WORDS[terms.kind]
+    days, limit = (terms.first_due_date - terms.agreed_on).days, approval.promise_amount
+    total = to_decimal(terms.total_minor or 0, terms.currency)
+    if terms.kind == "plan" or terms.kind in approval.kinds:
+        return [f"{word} terms"]
+    reasons = []
+    if approval.promise_days is not None and days > approval.promise_days:
+        reasons.append(f"{word} is more than {approval.promise_days} days out")
+    if limit is not None and total > limit:
+        reasons.append(f"{word} exceeds {_limit_in_words(limit, terms.currency)}")
+    if terms.discount_minor:
+        reasons.append(f"{word} gives a discount")
+    return reasons

@@ -1,0 +1,214 @@
+"""Great Expectations on the published tables, and its Data Docs.
+
+Says in a form analysts can read what they may rely on. Sums over several tables and everything that must hold for millions of rows
+is SQL in sql/warehouse/checks: this runs on pandas frames, which lose decimals and cost memory, so it looks at values, not at sums.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Above this a table is validated on its first rows only, and the result says so: pandas needs about a kilobyte a row.
+ROW_LIMIT = 100_000
+
+KINDS = ["promise", "repeating_promise", "plan"]
+LIFE = ["draft", "pending_approval", "rejected", "active", "completed", "cancelled", "superseded", "defaulted"]
+STATES = ["scheduled", "due_soon", "due_today", "in_grace", "broken", "kept", "recovered", "cancelled", "superseded"]
+STAGES = ["none", "stage_1", "exec"]
+
+
+def _required(*columns: str) -> list[tuple[str, dict[str, Any]]]:
+    return [("ExpectColumnValuesToNotBeNull", {"column": column}) for column in columns]
+
+
+def _one_of(column: str, values: list[str]) -> tuple[str, dict[str, Any]]:
+    return ("ExpectColumnValuesToBeInSet", {"column": column, "value_set": values})
+
+
+def _between(column: str, low: int, high: int | None = None) -> tuple[str, dict[str, Any]]:
+    return ("ExpectColumnValuesToBeBetween", {"column": column, "min_value": low, "max_value": high})
+
+
+def _key(*columns: str) -> tuple[str, dict[str, Any]]:
+    if len(columns) == 1:
+        return ("ExpectColumnValuesToBeUnique", {"column": columns[0]})
+    return ("ExpectCompoundColumnsToBeUnique", {"column_list": list(columns)})
+
+
+def _currency() -> tuple[str, dict[str, Any]]:
+    return ("ExpectColumnValuesToMatchRegex", {"column": "currency", "regex": "^[A-Z]{3}$"})
+
+
+EXPECTATIONS: Mapping[str, list[tuple[str, dict[str, Any]]]] = {
+    "run_info": [("ExpectTableRowCountToEqual", {"value": 1}), *_required("as_of", "built_at", "ledger_position", "version")],
+    "commitments": [
+        _key("commitment_id", "version"),
+        *_required("customer_id", "currency", "status", "agreed_on"),
+        _currency(),
+        _one_of("kind", KINDS),
+        _one_of("status", LIFE),
+        _one_of("escalation_stage", STAGES),
+        _between("total_amount", 0),
+        _between("paid_amount", 0),
+        _between("outstanding_amount", 0),
+        _between("adherence", 0, 1),
+    ],
+    "installments": [
+        _key("commitment_id", "version", "sequence"),
+        *_required("due_date", "amount", "status", "reason"),
+        _one_of("status", STATES),
+        _one_of("verdict", ["kept", "partially_kept", "broken", "open"]),
+        _between("sequence", 1),
+        _between("amount", 0),
+        _between("paid_amount", 0),
+        _between("outstanding_amount", 0),
+        _between("days_late", 0),
+    ],
+    "payments": [
+        _key("payment_id"),
+        *_required("customer_id", "received_date", "currency", "file_sha256", "line_number"),
+        _currency(),
+        _one_of("kind", ["payment", "reversal", "chargeback", "refund"]),
+        _between("amount", 0),
+        _between("allocated_amount", 0),
+        _between("unapplied_amount", 0),
+        _between("reversed_amount", 0),
+    ],
+    "allocations": [*_required("payment_id", "commitment_id", "received_date", "matched_by", "explanation"), _between("amount", 0)],
+    "customers": [_key("customer_id"), *_required("customer_name")],
+    "invoices": [_key("invoice_id"), *_required("customer_id", "invoice_date"), _currency(), _between("amount", 0)],
+    "broken_promises": [
+        _key("commitment_id", "version", "sequence"),
+        *_required("customer_id", "broken_on", "reason"),
+        _one_of("verdict", ["partially_kept", "broken"]),
+        _between("outstanding_amount", 0),
+        _between("days_late", 1),
+    ],
+    "unmatched_payments": [_key("payment_id"), *_required("reason"), _between("unapplied_amount", 0)],
+    "quarantine": [*_required("feed", "file_name", "line_number", "rule", "message")],
+    "files": [_key("file_sequence"), *_required("file_sha256", "rows_in")],
+    "scorecard_customer": [
+        _key("customer_id", "currency"),
+        _currency(),
+        _between("kept_rate_by_count", 0, 1),
+        _between("kept_rate_by_amount", 0, 1),
+    ],
+    "scorecard_owner": [_currency(), _between("kept_rate_by_count", 0, 1), _between("kept_rate_by_amount", 0, 1)],
+    "plan_status": [_key("commitment_id"), _one_of("status", LIFE), _between("progress", 0, 1)],
+    "transitions": [
+        _key("commitment_id", "version", "sequence", "effective_on", "from_state", "to_state"),
+        *_required("to_state", "effective_on", "cause"),
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One expectation that was not met."""
+
+    table: str
+    expectation: str
+    column: str
+    unexpected_count: int
+    sample: list[str]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The result over all tables. `notes` says where only a part was looked at."""
+
+    expectation_count: int
+    failures: list[Failure]
+    notes: list[str]
+
+    @property
+    def passed(self) -> bool:
+        return not self.failures
+
+
+def validate(tables: Path, docs: Path | None = None) -> Validation:
+    """Validate a folder of published Parquet; write Data Docs as HTML into `docs` (its `index.html`) unless None."""
+    context = _context(docs)
+    failures: list[Failure] = []
+    notes: list[str] = []
+    count = 0
+    for table, expectations in EXPECTATIONS.items():
+        frame, rows = _frame(tables / f"{table}.parquet", expectations)
+        if rows > ROW_LIMIT:
+            notes.append(f"{table}: the first {ROW_LIMIT:,} of {rows:,} rows were looked at.")
+        results = _validate_frame(context, table, expectations, frame)
+        count += len(results)
+        failures += [_failure(table, result) for result in results if not result["success"]]
+    if docs is not None:
+        context.build_data_docs()
+        # Pictures of a tour we do not show; ten builds of an org would carry them ten times.
+        for picture in (docs / "static" / "images").glob("*.gif"):
+            picture.unlink()
+    return Validation(count, failures, notes)
+
+
+def _context(docs: Path | None) -> Any:
+    """An ephemeral context that says nothing to its maker's servers and writes its site where we want it."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    for name in list(context.list_data_docs_sites()):
+        context.delete_data_docs_site(name)
+    if docs is not None:
+        docs.mkdir(parents=True, exist_ok=True)
+        site: Any = {
+            "class_name": "SiteBuilder",
+            "show_how_to_buttons": False,
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
+        }
+        context.add_data_docs_site("published", site)
+    return context
+
+
+def _frame(parquet: Path, expectations: list[tuple[str, dict[str, Any]]]) -> tuple["pd.DataFrame", int]:
+    """The columns the expectations look at, up to the row limit, and how many rows there are."""
+    import duckdb
+
+    con: duckdb.DuckDBPyConnection = duckdb.connect(config={"autoload_known_extensions": False})
+    try:
+        columns = dict.fromkeys(name for _, kwargs in expectations for name in kwargs.get("column_list", [kwargs.get("column")]) if name)
+        source = "read_parquet($path)"
+        (rows,) = con.execute(f"select count(*) from {source}", {"path": str(parquet)}).fetchall()[0]
+        chosen = ", ".join(f'"{column}"' for column in columns)
+        frame = con.execute(f"select {chosen} from {source} limit {ROW_LIMIT}", {"path": str(parquet)}).df()
+    finally:
+        con.close()
+    return frame, rows
+
+
+def _validate_frame(context: Any, table: str, expectations: list[tuple[str, dict[str, Any]]], frame: "pd.DataFrame") -> list[Any]:
+    import great_expectations as gx
+
+    suite = gx.ExpectationSuite(name=table)
+    for name, kwargs in expectations:
+        suite.add_expectation(getattr(gx.expectations, name)(**kwargs))
+    suite = context.suites.add(suite)
+    batches = context.data_sources.add_pandas(table).add_dataframe_asset(table).add_batch_definition_whole_dataframe("whole")
+    definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batches, suite=suite))
+    return list(definition.run(batch_parameters={"dataframe": frame}).to_json_dict()["results"])
+
+
+def _failure(table: str, result: Mapping[str, Any]) -> Failure:
+    config, found = result["expectation_config"], result.get("result") or {}
+    kwargs = config["kwargs"]
+    return Failure(
+        table=table,
+        expectation=config["type"],
+        column=kwargs.get("column") or ", ".join(kwargs.get("column_list", [])),
+        unexpected_count=found.get("unexpected_count") or 0,
+        sample=[str(value) for value in found.get("partial_unexpected_list", [])[:5]],
+    )

@@ -1,0 +1,414 @@
+-- Orgs, their policy, the people, how they prove who they are, and the chained audit trail.
+-- Everything is owned by ptp_owner. ptp_app and ptp_ops get exactly what is granted here; row-level security is forced,
+-- so that not even the owner's own functions see a row outside the org named by the transaction.
+
+alter default privileges revoke execute on functions from public;
+grant usage on schema ptp to ptp_app, ptp_ops;
+
+-- who and where: set by the connection helper for one transaction --------------------------------------------------
+
+create function ptp.fact(name text) returns text language sql stable
+as $$ select nullif(current_setting('ptp.' || name, true), '') $$;
+
+create function ptp.current_org() returns text language sql stable
+as $$ select nullif(current_setting('ptp.org_id', true), '') $$;
+
+grant execute on function ptp.fact, ptp.current_org to ptp_app, ptp_ops;
+
+create function ptp.refuse(code text, message text, hint text default '') returns void language plpgsql
+as $$
+begin
+  raise exception using errcode = code, message = message, hint = hint;
+end $$;
+grant execute on function ptp.refuse to ptp_app, ptp_ops;
+
+-- One lock for all writes of an org that must see each other: simple, and it cannot deadlock with itself.
+create function ptp.lock_org() returns void language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  if ptp.current_org() is null then
+    perform ptp.refuse('PT005', 'No org is named for this transaction.');
+  end if;
+  perform pg_advisory_xact_lock(hashtextextended('ptp.org:' || ptp.current_org(), 0));
+end $$;
+grant execute on function ptp.lock_org to ptp_app, ptp_ops;
+
+create function ptp.refuse_rewrite() returns trigger language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.refuse('PT004', format('%s is append-only: nothing in it is changed or removed.', tg_table_name), 'Record a new fact instead.');
+  return null;
+end $$;
+
+-- Every table with an org_id goes through here; a test walks the catalogue for one that did not.
+create function ptp.protect(relation regclass, is_append_only boolean) returns void language plpgsql
+as $$
+begin
+  execute format('alter table %s enable row level security', relation);
+  execute format('alter table %s force row level security', relation);
+  execute format('create policy own_org on %s using (org_id = ptp.current_org()) with check (org_id = ptp.current_org())', relation);
+  if is_append_only then
+    execute format('create trigger append_only before update or delete or truncate on %s
+                    for each statement execute function ptp.refuse_rewrite()', relation);
+  end if;
+end $$;
+
+-- money ------------------------------------------------------------------------------------------------------------
+
+create function ptp.exponent(currency text) returns int language sql immutable
+as $$
+  select case
+    when currency in ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF', 'XOF', 'XPF') then 0
+    when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 3
+    when currency in ('CLF', 'UYW') then 4
+    else 2
+  end
+$$;
+
+create function ptp.format_money(minor numeric, currency text) returns text language sql immutable
+as $$
+  select to_char(minor / 10::numeric ^ ptp.exponent(currency),
+                 'FM999,999,999,999,999,990' || case ptp.exponent(currency) when 0 then '' else '.' || repeat('0', ptp.exponent(currency)) end)
+         || ' ' || currency
+$$;
+grant execute on function ptp.exponent, ptp.format_money to ptp_app, ptp_ops;
+
+-- orgs and policy --------------------------------------------------------------------------------------------------
+
+create table ptp.org (
+  org_id text primary key check (org_id ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
+  created_at timestamptz not null default now()
+);
+select ptp.protect('ptp.org', true);
+create policy operator_lists_orgs on ptp.org for select to ptp_ops using (true);
+
+-- The policy of a day is the newest version effective on it.
+create table ptp.policy_version (
+  org_id text not null references ptp.org,
+  version int not null check (version > 0),
+  effective_from date not null,
+  policy jsonb not null check (jsonb_typeof(policy) = 'object'),
+  reason text not null,
+  changed_by text not null,
+  changed_at timestamptz not null default now(),
+  primary key (org_id, version)
+);
+select ptp.protect('ptp.policy_version', true);
+create policy operator_reads_policies on ptp.policy_version for select to ptp_ops using (true);
+
+create function ptp.policy_on(day date) returns jsonb language sql stable
+as $$ select p.policy from ptp.policy_version p where p.org_id = ptp.current_org() and p.effective_from <= day order by p.version desc limit 1 $$;
+
+create function ptp.org_today() returns date language sql stable
+as $$
+  select (now() at time zone coalesce(
+    (select p.policy ->> 'timezone' from ptp.policy_version p where p.org_id = ptp.current_org() order by p.version desc limit 1), 'UTC'))::date
+$$;
+grant execute on function ptp.policy_on, ptp.org_today to ptp_app, ptp_ops;
+
+-- audit: one chain per org -----------------------------------------------------------------------------------------
+
+create table ptp.audit_event (
+  org_id text not null references ptp.org,
+  seq bigint not null,
+  at timestamptz not null,
+  actor text not null,
+  role text not null,
+  auth text not null,
+  origin text not null,
+  run text,
+  action text not null check (action ~ '^[a-z_]+\.[a-z_]+$'),
+  object_type text not null,
+  object_id text not null,
+  reason text not null default '',
+  before jsonb,
+  after jsonb,
+  changes_inputs boolean not null,
+  prev_hash text not null,
+  hash text not null,
+  primary key (org_id, seq)
+);
+create index audit_event_object on ptp.audit_event (org_id, object_id, seq);
+create index audit_event_inputs on ptp.audit_event (org_id, seq) where changes_inputs;
+select ptp.protect('ptp.audit_event', true);
+
+-- What a run reads. Runs, mail and logins are not inputs, or runs would start runs.
+create function ptp.changes_inputs(action text) returns boolean language sql immutable
+as $$
+  select action in ('org.created', 'policy.changed', 'file.accepted', 'commitment.logged', 'commitment.renegotiated', 'commitment.cancelled',
+                    'commitment.withdrawn', 'commitment.paused', 'commitment.resumed', 'approval.approved', 'approval.rejected',
+                    'approval.sent_back', 'override.set')
+$$;
+
+create function ptp.audit_hash(e ptp.audit_event) returns text language sql stable
+as $$
+  select encode(sha256(convert_to(
+    e.prev_hash || jsonb_build_array(e.org_id, e.seq, (extract(epoch from e.at) * 1000000)::bigint, e.actor, e.role, e.auth, e.origin, e.run, e.action,
+                                     e.object_type, e.object_id, e.reason, e.before, e.after)::text, 'UTF8')), 'hex')
+$$;
+grant execute on function ptp.audit_hash to ptp_app, ptp_ops;
+
+create function ptp.chain_audit_event() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  last record;
+begin
+  if ptp.fact('actor') is null or ptp.fact('role') is null or ptp.fact('auth') is null or ptp.fact('origin') is null then
+    perform ptp.refuse('PT005', 'Nobody is named as acting.', 'Acts are recorded with who, role, how authenticated and from where.');
+  end if;
+  perform ptp.lock_org();
+  select seq, hash into last from ptp.audit_event where org_id = ptp.current_org() order by seq desc limit 1;
+  new.org_id := ptp.current_org();
+  new.seq := coalesce(last.seq, 0) + 1;
+  new.prev_hash := coalesce(last.hash, repeat('0', 64));
+  new.at := clock_timestamp();
+  new.actor := ptp.fact('actor');
+  new.role := ptp.fact('role');
+  new.auth := ptp.fact('auth');
+  new.origin := ptp.fact('origin');
+  new.run := ptp.fact('run');
+  new.changes_inputs := ptp.changes_inputs(new.action);
+  new.hash := ptp.audit_hash(new);
+  return new;
+end $$;
+create trigger chain before insert on ptp.audit_event for each row execute function ptp.chain_audit_event();
+
+create function ptp.record(action text, object_type text, object_id text, reason text, before jsonb, after jsonb) returns void
+language sql set search_path = ptp, pg_temp
+as $$
+  insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)
+  values (ptp.current_org(), action, object_type, object_id, coalesce(reason, ''), before, after)
+$$;
+
+-- people -----------------------------------------------------------------------------------------------------------
+-- Passwords: Python stretches with argon2id under the stored parameters and salt; what is stored is the sha256 of the result.
+-- So the check happens here, the app role can read no verifier, and a stolen table is as hard to crack as argon2id makes it.
+
+create table ptp.app_user (
+  org_id text not null references ptp.org,
+  user_name text not null check (user_name ~ '^[a-z0-9][a-z0-9._@+-]{0,127}$' and user_name not in ('policy', 'pipeline', 'operator')),
+  role text not null check (role in ('collector', 'supervisor', 'controller', 'legal', 'analyst', 'admin')),
+  email text not null default '',
+  is_active boolean not null default true,
+  password_parameters text not null,
+  password_verifier text not null,
+  added_by text not null,
+  added_at timestamptz not null default now(),
+  primary key (org_id, user_name)
+);
+select ptp.protect('ptp.app_user', false);
+
+create table ptp.user_token (
+  org_id text not null,
+  token_id text not null,
+  user_name text not null,
+  secret_sha256 text not null check (secret_sha256 ~ '^[0-9a-f]{64}$'),
+  expires_at timestamptz not null,
+  issued_by text not null,
+  issued_at timestamptz not null default now(),
+  primary key (org_id, token_id),
+  foreign key (org_id, user_name) references ptp.app_user
+);
+select ptp.protect('ptp.user_token', true);
+
+-- A sign-in is the proof that later functions ask for. It is made only by the functions below, which check a credential.
+create table ptp.sign_in (
+  org_id text not null,
+  proof_sha256 text not null,
+  user_name text not null,
+  auth text not null check (auth in ('token', 'password', 'code')),
+  origin text not null,
+  signed_in_at timestamptz not null default now(),
+  expires_at timestamptz not null,
+  only_in_transaction xid8,
+  only_items jsonb,
+  primary key (org_id, proof_sha256),
+  foreign key (org_id, user_name) references ptp.app_user
+);
+select ptp.protect('ptp.sign_in', true);
+
+create function ptp.sha256_hex(secret text) returns text language sql immutable
+as $$ select encode(sha256(convert_to(secret, 'UTF8')), 'hex') $$;
+
+-- Makes a sign-in for a user whose credential was just checked; returns its proof, which is stored only as a hash.
+create function ptp.open_sign_in(name text, how text, until timestamptz, bound_to xid8, items jsonb) returns text
+language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  proof text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
+begin
+  insert into ptp.sign_in (org_id, proof_sha256, user_name, auth, origin, expires_at, only_in_transaction, only_items)
+  values (ptp.current_org(), ptp.sha256_hex(proof), name, how, coalesce(ptp.fact('origin'), ''), until, bound_to, items);
+  perform set_config('ptp.actor', name, true), set_config('ptp.auth', how, true),
+          set_config('ptp.role', (select u.role from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name), true);
+  return proof;
+end $$;
+
+create function ptp.sign_in_with_token(token text) returns table (user_name text, role text, proof text)
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  known record;
+begin
+  select u.user_name, u.role, t.token_id, t.expires_at into known
+  from ptp.user_token t join ptp.app_user u using (org_id, user_name)
+  where t.org_id = ptp.current_org() and t.token_id = split_part(token, '_', 2) and t.secret_sha256 = ptp.sha256_hex(token)
+    and t.expires_at > now() and u.is_active;
+  if known.user_name is null then
+    return;
+  end if;
+  proof := ptp.open_sign_in(known.user_name, 'token', least(known.expires_at, now() + interval '12 hours'), null, null);
+  perform ptp.record('login.accepted', 'user', known.user_name, '', null, jsonb_build_object('token', known.token_id));
+  user_name := known.user_name;
+  role := known.role;
+  return next;
+end $$;
+
+create function ptp.sign_in_with_password(name text, stretched text) returns table (user_name text, role text, proof text)
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  known record;
+begin
+  select u.user_name, u.role into known from ptp.app_user u
+  where u.org_id = ptp.current_org() and u.user_name = name and u.is_active and u.password_verifier = ptp.sha256_hex(stretched);
+  if known.user_name is null then
+    return;
+  end if;
+  proof := ptp.open_sign_in(known.user_name, 'password', now() + interval '12 hours', null, null);
+  perform ptp.record('login.accepted', 'user', known.user_name, '', null, null);
+  user_name := known.user_name;
+  role := known.role;
+  return next;
+end $$;
+
+-- The signed-in person behind a proof. From here on the transaction is recorded under that name.
+create function ptp.acting(proof text) returns table (user_name text, role text, auth text, only_items jsonb)
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  select s.user_name, u.role, s.auth, s.only_items into user_name, role, auth, only_items
+  from ptp.sign_in s join ptp.app_user u using (org_id, user_name)
+  where s.org_id = ptp.current_org() and s.proof_sha256 = ptp.sha256_hex(coalesce(proof, '')) and s.expires_at > now() and u.is_active
+    and (s.only_in_transaction is null or s.only_in_transaction = pg_current_xact_id());
+  if user_name is null then
+    perform ptp.refuse('PT005', 'This needs a person who has signed in.', 'Use --token or PTP_TOKEN of an active user, or an approval code.');
+  end if;
+  perform set_config('ptp.actor', user_name, true), set_config('ptp.role', role, true), set_config('ptp.auth', auth, true);
+  return next;
+end $$;
+
+-- The operator (who holds the machine and connects as ptp_ops) or a signed-in person with one of these roles, or oneself.
+create function ptp.demand(proof text, roles text[], oneself text default null) returns void
+language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  person record;
+begin
+  if session_user = 'ptp_ops' then
+    return;
+  end if;
+  select * into person from ptp.acting(proof);
+  if person.role <> all (roles) and person.user_name is distinct from oneself then
+    perform ptp.refuse('PT003', format('%s is a %s and may not do this.', person.user_name, person.role),
+                       case when cardinality(roles) > 0 then format('Ask a user with the role %s, or the operator.', array_to_string(roles, ' or '))
+                            else 'Ask the operator.' end);
+  end if;
+end $$;
+
+create function ptp.add_user(proof text, name text, new_role text, new_email text, parameters text, verifier text) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.demand(proof, array['admin']);
+  perform ptp.lock_org();
+  if exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name) then
+    perform ptp.refuse('PT002', format('There is already a user %s.', name));
+  end if;
+  insert into ptp.app_user (org_id, user_name, role, email, password_parameters, password_verifier, added_by)
+  values (ptp.current_org(), name, new_role, new_email, parameters, verifier, ptp.fact('actor'));
+  perform ptp.record('user.added', 'user', name, '', null, jsonb_build_object('role', new_role, 'email', new_email));
+end $$;
+
+create function ptp.set_password(proof text, name text, parameters text, verifier text) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.demand(proof, '{}', name);
+  update ptp.app_user u set password_parameters = parameters, password_verifier = verifier
+  where u.org_id = ptp.current_org() and u.user_name = name;
+  if not found then
+    perform ptp.refuse('PT001', format('There is no user %s.', name), 'ptp user list shows who there is.');
+  end if;
+  perform ptp.record('user.password_set', 'user', name, '', null, null);
+end $$;
+
+create function ptp.set_active(proof text, name text, active boolean, why text) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.demand(proof, array['admin']);
+  update ptp.app_user u set is_active = active where u.org_id = ptp.current_org() and u.user_name = name;
+  if not found then
+    perform ptp.refuse('PT001', format('There is no user %s.', name), 'ptp user list shows who there is.');
+  end if;
+  perform ptp.record(case when active then 'user.activated' else 'user.deactivated' end, 'user', name, why, null, null);
+end $$;
+
+create function ptp.add_token(proof text, name text, id text, secret_hash text, until timestamptz) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.demand(proof, '{}', name);
+  if not exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name and u.is_active) then
+    perform ptp.refuse('PT001', format('There is no active user %s.', name), 'ptp user list shows who there is.');
+  end if;
+  insert into ptp.user_token (org_id, token_id, user_name, secret_sha256, expires_at, issued_by)
+  values (ptp.current_org(), id, name, secret_hash, until, ptp.fact('actor'));
+  perform ptp.record('token.issued', 'user', name, '', null, jsonb_build_object('token', id, 'expires_at', until));
+end $$;
+
+create function ptp.change_policy(proof text, new_policy jsonb, why text, from_day date) returns int
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  old record;
+begin
+  perform ptp.demand(proof, array['admin', 'controller']);
+  perform ptp.lock_org();
+  select p.version, p.policy into old from ptp.policy_version p where p.org_id = ptp.current_org() order by p.version desc limit 1;
+  insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)
+  values (ptp.current_org(), old.version + 1, from_day, new_policy, why, ptp.fact('actor'));
+  perform ptp.record(
+    'policy.changed', 'policy', (old.version + 1)::text, why,
+    (select jsonb_object_agg(key, value) from jsonb_each(old.policy) where value is distinct from new_policy -> key),
+    (select jsonb_object_agg(key, value) from jsonb_each(new_policy) where value is distinct from old.policy -> key)
+      || jsonb_build_object('effective_from', from_day));
+  return old.version + 1;
+end $$;
+
+create function ptp.create_org(new_org text, new_policy jsonb) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  if session_user <> 'ptp_ops' then
+    perform ptp.refuse('PT003', 'Only the operator creates orgs.');
+  end if;
+  perform set_config('ptp.org_id', new_org, true);
+  perform ptp.lock_org();
+  if exists (select from ptp.org where org_id = new_org) then
+    perform ptp.refuse('PT002', format('There is already an org %s.', new_org));
+  end if;
+  insert into ptp.org (org_id) values (new_org);
+  insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)
+  values (new_org, 1, '0001-01-01', new_policy, 'First policy.', ptp.fact('actor'));
+  perform ptp.record('org.created', 'org', new_org, '', null, new_policy);
+end $$;
+
+grant select on ptp.org, ptp.policy_version to ptp_app, ptp_ops;
+grant select, insert on ptp.audit_event to ptp_app, ptp_ops;
+grant select (org_id, user_name, role, email, is_active, password_parameters, added_by, added_at) on ptp.app_user to ptp_app, ptp_ops;
+grant select (org_id, token_id, user_name, expires_at, issued_by, issued_at) on ptp.user_token to ptp_app, ptp_ops;
+grant execute on function ptp.sign_in_with_token, ptp.sign_in_with_password, ptp.acting, ptp.add_user, ptp.set_password, ptp.set_active, ptp.add_token,
+  ptp.change_policy to ptp_app, ptp_ops;
+grant execute on function ptp.create_org to ptp_ops;

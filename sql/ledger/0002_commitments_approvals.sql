@@ -1,0 +1,591 @@
+-- Commitments, their versions, the gate, and what people decide about them.
+-- There is no status column: whether a version is active follows from its approval row, and approval rows come only from
+-- ptp.decide (a signed-in person) and from the policy itself, through a trigger that checks the rules again.
+
+create table ptp.commitment (
+  org_id text not null references ptp.org,
+  commitment_id text not null check (commitment_id ~ '\S' and length(commitment_id) <= 128),
+  kind text not null check (kind in ('promise', 'repeating_promise', 'plan')),
+  customer_id text not null check (customer_id ~ '\S'),
+  currency char(3) not null check (currency ~ '^[A-Z]{3}$'),
+  owner text not null default '',
+  channel text not null default '',
+  contact_name text not null default '',
+  contact_email text not null default '',
+  confidence int check (confidence between 0 and 100),
+  confidence_reason text not null default '',
+  note text not null default '',
+  evidence_link text not null default '',
+  source text not null check (source in ('cli', 'desk', 'feed')),
+  file_sha256 text,
+  line_number int,
+  logged_by text not null,
+  logged_at timestamptz not null,
+  primary key (org_id, commitment_id),
+  unique (org_id, commitment_id, kind, customer_id, currency),
+  check ((source = 'feed') = (file_sha256 is not null and line_number is not null))
+);
+select ptp.protect('ptp.commitment', true);
+
+create table ptp.commitment_version (
+  org_id text not null,
+  commitment_id text not null,
+  version int not null check (version > 0),
+  kind text not null,
+  customer_id text not null,
+  currency char(3) not null,
+  agreed_on date not null check (agreed_on between '1990-01-01' and '2200-01-01'),
+  amount_minor bigint not null check (amount_minor > 0),
+  total_minor bigint not null check (total_minor > 0),
+  discount_minor bigint not null check (discount_minor >= 0),
+  down_payment_minor bigint not null check (down_payment_minor >= 0),
+  frequency text not null check (frequency in ('once', 'weekly', 'biweekly', 'semimonthly', 'monthly', 'quarterly', 'custom')),
+  installment_count int not null check (installment_count between 1 and 100000),
+  first_due_date date not null check (first_due_date between '1990-01-01' and '2200-01-01'),
+  grace_days int check (grace_days between 0 and 365),
+  overpayment_rule text not null check (overpayment_rule in ('next', 'last', 'spread', 'hold')),
+  invoice_ids text[] not null,
+  custom_schedule jsonb,
+  reason text not null,
+  terms_digest text not null,
+  logged_by text not null,
+  logged_at timestamptz not null,
+  primary key (org_id, commitment_id, version),
+  foreign key (org_id, commitment_id, kind, customer_id, currency) references ptp.commitment (org_id, commitment_id, kind, customer_id, currency),
+  constraint first_due_after_agreement check (first_due_date >= agreed_on),
+  constraint discount_below_total check (discount_minor < total_minor),
+  constraint down_payment_below_payable check (down_payment_minor < total_minor - discount_minor),
+  constraint an_installment_is_at_least_one_cent check (total_minor - discount_minor - down_payment_minor >= installment_count),
+  constraint terms_fit_kind check (case kind
+    when 'promise' then frequency = 'once' and installment_count = 1 and down_payment_minor = 0 and total_minor = amount_minor
+    when 'plan' then total_minor = amount_minor and (frequency <> 'once' or installment_count = 1)
+    else discount_minor = 0 and down_payment_minor = 0 and frequency not in ('once', 'custom')
+         and installment_count = (total_minor + amount_minor - 1) / amount_minor end),
+  constraint custom_has_its_schedule check ((frequency = 'custom') = (custom_schedule is not null) and (frequency <> 'custom' or down_payment_minor = 0))
+);
+select ptp.protect('ptp.commitment_version', true);
+
+-- What is approved: every number and date a payer could be held to, and who owes whom in what.
+create function ptp.terms_digest(v ptp.commitment_version) returns text language sql stable
+as $$
+  select encode(sha256(convert_to(jsonb_build_array(
+    v.commitment_id, v.version, v.kind, v.customer_id, v.currency, v.agreed_on, v.amount_minor, v.total_minor, v.discount_minor, v.down_payment_minor,
+    v.frequency, v.installment_count, v.first_due_date, v.grace_days, v.overpayment_rule, to_jsonb(v.invoice_ids), v.custom_schedule)::text, 'UTF8')), 'hex')
+$$;
+
+-- The same promise under two ids is one promise. A commitment claims what its approved and its newest version promise, and
+-- gives up what is turned down, superseded or ended.
+create table ptp.promise_claim (
+  org_id text not null references ptp.org,
+  identity text not null,
+  commitment_id text not null,
+  primary key (org_id, identity)
+);
+create index promise_claim_commitment on ptp.promise_claim (org_id, commitment_id);
+select ptp.protect('ptp.promise_claim', false);
+
+create function ptp.promise_identity(customer_id text, currency text, invoice_ids text[], amount_minor bigint, first_due_date date) returns text
+language sql stable
+as $$
+  select encode(sha256(convert_to(jsonb_build_array(
+    customer_id, currency, (select coalesce(jsonb_agg(distinct i), '[]') from unnest(invoice_ids) as i), amount_minor, first_due_date)::text, 'UTF8')), 'hex')
+$$;
+grant execute on function ptp.promise_identity to ptp_app;
+
+create table ptp.approval (
+  org_id text not null,
+  commitment_id text not null,
+  version int not null,
+  decision text not null check (decision in ('approve', 'reject', 'send_back')),
+  reason text not null check (reason ~ '\S'),
+  terms_digest text not null,
+  decided_by text not null,
+  decided_role text not null,
+  auth text not null,
+  channel text not null,
+  policy_version int not null,
+  decided_at timestamptz not null,
+  primary key (org_id, commitment_id, version),
+  foreign key (org_id, commitment_id, version) references ptp.commitment_version,
+  foreign key (org_id, policy_version) references ptp.policy_version
+);
+select ptp.protect('ptp.approval', true);
+
+create table ptp.approval_code (
+  org_id text not null,
+  code_sha256 text not null,
+  user_name text not null,
+  items jsonb not null,
+  items_digest text not null,
+  expires_at timestamptz not null,
+  issued_at timestamptz not null default now(),
+  used_at timestamptz,
+  primary key (org_id, code_sha256),
+  foreign key (org_id, user_name) references ptp.app_user
+);
+select ptp.protect('ptp.approval_code', false);
+
+create table ptp.commitment_event (
+  org_id text not null,
+  event_id bigint generated always as identity,
+  commitment_id text not null,
+  kind text not null check (kind in ('cancel', 'withdraw', 'pause', 'resume')),
+  effective_on date not null,
+  reason text not null check (reason ~ '\S'),
+  recorded_by text not null,
+  recorded_at timestamptz not null,
+  primary key (org_id, event_id),
+  foreign key (org_id, commitment_id) references ptp.commitment
+);
+create unique index commitment_ends_once on ptp.commitment_event (org_id, commitment_id) where kind in ('cancel', 'withdraw');
+create index commitment_event_commitment on ptp.commitment_event (org_id, commitment_id);
+select ptp.protect('ptp.commitment_event', true);
+
+create table ptp.payment_override (
+  org_id text not null references ptp.org,
+  override_id bigint generated always as identity,
+  payment_id text not null check (payment_id ~ '\S'),
+  commitment_id text,
+  reason text not null check (reason ~ '\S'),
+  decided_by text not null,
+  decided_at timestamptz not null,
+  primary key (org_id, override_id),
+  foreign key (org_id, commitment_id) references ptp.commitment
+);
+create index payment_override_payment on ptp.payment_override (org_id, payment_id, override_id);
+select ptp.protect('ptp.payment_override', true);
+
+-- what became of each line of a commitments file
+create table ptp.feed_line (
+  org_id text not null references ptp.org,
+  feed text not null,
+  file_sha256 text not null,
+  line_number int not null,
+  outcome text not null check (outcome in ('loaded', 'duplicate', 'refused')),
+  commitment_id text not null,
+  rule text not null,
+  reason text not null,
+  primary key (org_id, feed, file_sha256, line_number)
+);
+select ptp.protect('ptp.feed_line', true);
+
+-- who and when are taken from the transaction, whatever the client wrote --------------------------------------------
+
+create function ptp.stamp() returns trigger language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  if ptp.fact('actor') is null then
+    perform ptp.refuse('PT005', 'Nobody is named as acting.');
+  end if;
+  case tg_table_name
+    when 'commitment' then new.logged_by := ptp.fact('actor'); new.logged_at := clock_timestamp();
+    when 'commitment_event' then new.recorded_by := ptp.fact('actor'); new.recorded_at := clock_timestamp();
+    else new.decided_by := ptp.fact('actor'); new.decided_at := clock_timestamp();
+  end case;
+  return new;
+end $$;
+create trigger stamp before insert on ptp.commitment for each row execute function ptp.stamp();
+create trigger stamp before insert on ptp.payment_override for each row execute function ptp.stamp();
+create trigger stamp_event before insert on ptp.commitment_event for each row execute function ptp.stamp();
+
+create function ptp.check_version() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  blocker record;
+begin
+  if ptp.fact('actor') is null then
+    perform ptp.refuse('PT005', 'Nobody is named as acting.');
+  end if;
+  new.logged_by := ptp.fact('actor');
+  new.logged_at := clock_timestamp();
+  if cardinality(new.invoice_ids) > 0 then
+    new.invoice_ids := array(select distinct i collate "C" as id from unnest(new.invoice_ids) as i where i ~ '\S' order by id);
+  end if;
+  if new.custom_schedule is not null then
+    if not coalesce((
+      select count(*) = new.installment_count and sum(amount_minor) = new.total_minor - new.discount_minor
+             and bool_and(amount_minor > 0 and sequence = position and due_date >= new.agreed_on and due_date >= coalesce(earlier, due_date))
+             and min(due_date) = new.first_due_date
+      from (select x.*, row_number() over (order by sequence) as position, lag(due_date) over (order by sequence) as earlier
+            from jsonb_to_recordset(new.custom_schedule) as x (sequence int, due_date date, amount_minor bigint, grace_days int)) as installments), false) then
+      perform ptp.refuse('PT001', format('The listed installments of %s do not add up to its total less discount, or are not in order.', new.commitment_id));
+    end if;
+  end if;
+  if ptp.last_due_date(new) > '2200-01-01' then
+    perform ptp.refuse('PT001', format('The last installment of %s would be due after 2200.', new.commitment_id));
+  end if;
+  new.terms_digest := ptp.terms_digest(new);
+  if new.version > 1 then
+    perform ptp.lock_org();
+    if not exists (select from ptp.commitment_version v where v.org_id = new.org_id and v.commitment_id = new.commitment_id and v.version = new.version - 1)
+    then
+      perform ptp.refuse('PT001', format('Versions of %s are numbered without gaps.', new.commitment_id));
+    end if;
+    perform ptp.refuse_if_ended(new.commitment_id);
+    select v.version, v.agreed_on into blocker from ptp.commitment_version v join ptp.approval a using (org_id, commitment_id, version)
+    where v.org_id = new.org_id and v.commitment_id = new.commitment_id and a.decision = 'approve' and v.agreed_on >= new.agreed_on
+    order by v.version desc limit 1;
+    if found then
+      perform ptp.refuse('PT001', format('New terms of %s must be agreed after %s, when version %s was agreed.', new.commitment_id, blocker.agreed_on,
+                         blocker.version));
+    end if;
+  end if;
+  return new;
+end $$;
+
+create function ptp.refuse_if_ended(id text) returns void language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  ended record;
+begin
+  select kind, effective_on, reason into ended from ptp.commitment_event
+  where org_id = ptp.current_org() and commitment_id = id and kind in ('cancel', 'withdraw');
+  if found then
+    perform ptp.refuse('PT001', format('%s was %s on %s: %s', id, case ended.kind when 'cancel' then 'cancelled' else 'withdrawn' end, ended.effective_on,
+                       ended.reason), 'Log a new commitment instead.');
+  end if;
+end $$;
+create trigger check_version before insert on ptp.commitment_version for each row execute function ptp.check_version();
+
+-- policy, in SQL because the gate must hold for any client. domain/policy.py says the same to people beforehand; a test
+-- compares the two.
+
+create function ptp.last_due_date(v ptp.commitment_version) returns date language sql stable
+as $$
+  select case v.frequency
+    when 'once' then v.first_due_date
+    when 'custom' then (select max((x ->> 'due_date')::date) from jsonb_array_elements(v.custom_schedule) as x)
+    when 'weekly' then v.first_due_date + 7 * (v.installment_count - 1)
+    when 'biweekly' then v.first_due_date + 14 * (v.installment_count - 1)
+    when 'semimonthly' then (v.first_due_date + make_interval(months => (v.installment_count - 1) / 2))::date + 15 * ((v.installment_count - 1) % 2)
+    when 'monthly' then (v.first_due_date + make_interval(months => v.installment_count - 1))::date
+    else (v.first_due_date + make_interval(months => 3 * (v.installment_count - 1)))::date
+  end
+$$;
+
+create function ptp.kind_word(kind text) returns text language sql immutable
+as $$ select initcap(split_part(replace(kind, '_', ' '), ' ', 1)) || case kind when 'repeating_promise' then ' promise' else '' end $$;
+
+-- The first cap of this role the terms exceed, in words; NULL when the role may approve them.
+create function ptp.cap_exceeded(v ptp.commitment_version, policy jsonb, by_role text) returns text language plpgsql stable
+as $$
+declare
+  caps jsonb := policy -> 'approval' -> 'caps' -> by_role;
+  days int := ptp.last_due_date(v) - v.agreed_on;
+begin
+  if caps is null then
+    return format('%s has no approver', ptp.kind_word(v.kind));
+  elsif v.total_minor > (caps ->> 'amount')::numeric * 10::numeric ^ ptp.exponent(v.currency) then
+    return format('%s exceeds %s', ptp.kind_word(v.kind), ptp.format_money((caps ->> 'amount')::numeric * 10::numeric ^ ptp.exponent(v.currency), v.currency));
+  elsif days > (caps ->> 'days')::int then
+    return format('%s runs longer than %s days', ptp.kind_word(v.kind), caps ->> 'days');
+  elsif v.installment_count > (caps ->> 'installments')::int then
+    return format('%s has more than %s installments', ptp.kind_word(v.kind), caps ->> 'installments');
+  elsif v.discount_minor * 100 > (caps ->> 'discount_percent')::numeric * v.total_minor then
+    return format('%s gives a discount of more than %s %%', ptp.kind_word(v.kind), caps ->> 'discount_percent');
+  end if;
+  return null;
+end $$;
+
+-- Whether policy itself may approve these terms. Plans never: that is not a matter of policy.
+create function ptp.policy_grants(v ptp.commitment_version, policy jsonb) returns boolean language sql stable
+as $$
+  select v.kind <> 'plan'
+    and not (policy -> 'approval' -> 'kinds') ? v.kind
+    and v.discount_minor = 0
+    and coalesce(v.first_due_date - v.agreed_on <= (policy -> 'approval' ->> 'promise_days')::int, true)
+    and coalesce(v.total_minor <= (policy -> 'approval' ->> 'promise_amount')::numeric * 10::numeric ^ ptp.exponent(v.currency), true)
+$$;
+
+-- the gate ---------------------------------------------------------------------------------------------------------
+
+create function ptp.check_approval() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  v ptp.commitment_version;
+  c ptp.commitment;
+  decider ptp.app_user;
+  earlier record;
+  policy jsonb;
+  beyond text;
+  needed text;
+begin
+  perform ptp.lock_org();
+  select * into v from ptp.commitment_version x
+  where x.org_id = new.org_id and x.commitment_id = new.commitment_id and x.version = new.version;
+  if v.commitment_id is null then
+    perform ptp.refuse('PT001', format('There is no version %s of %s.', new.version, new.commitment_id));
+  end if;
+  select * into c from ptp.commitment x where x.org_id = new.org_id and x.commitment_id = new.commitment_id;
+  select * into earlier from ptp.approval a where a.org_id = new.org_id and a.commitment_id = new.commitment_id and a.version = new.version;
+  if found then
+    perform ptp.refuse('PT003', format('Version %s of %s was already decided: %s by %s (%s).', new.version, new.commitment_id,
+      replace(earlier.decision, '_', ' '), earlier.decided_by, earlier.reason), 'Other terms need a new version.');
+  end if;
+  if exists (select from ptp.commitment_version x where x.org_id = new.org_id and x.commitment_id = new.commitment_id and x.version > new.version) then
+    perform ptp.refuse('PT003', format('Version %s of %s is not its latest: newer terms were logged since.', new.version, new.commitment_id),
+                       'Decide on the latest version.');
+  end if;
+  if new.terms_digest is distinct from v.terms_digest then
+    perform ptp.refuse('PT003', format('The terms of %s are not the ones this decision was made on.', new.commitment_id), 'Look at the terms again.');
+  end if;
+  perform ptp.refuse_if_ended(new.commitment_id);
+  new.decided_at := clock_timestamp();
+  select p.version into new.policy_version from ptp.policy_version p
+  where p.org_id = new.org_id and p.effective_from <= ptp.org_today() order by p.version desc limit 1;
+  policy := ptp.policy_on(ptp.org_today());
+  if new.decided_by = 'policy' then
+    if new.decision <> 'approve' or not ptp.policy_grants(v, policy) then
+      perform ptp.refuse('PT003', format('Policy does not grant %s: a person must decide.', new.commitment_id));
+    end if;
+    new.decided_role := 'policy';
+    return new;
+  end if;
+  select * into decider from ptp.app_user u where u.org_id = new.org_id and u.user_name = new.decided_by;
+  if decider.user_name is null or not decider.is_active then
+    perform ptp.refuse('PT003', format('%s is not an active user of this org.', new.decided_by));
+  end if;
+  if decider.role not in ('supervisor', 'controller', 'legal') then
+    perform ptp.refuse('PT003', format('%s is a %s; only a supervisor, controller or legal decides on terms.', decider.user_name, decider.role));
+  end if;
+  if lower(v.logged_by) = decider.user_name then
+    perform ptp.refuse('PT003', format('%s logged version %s of %s and cannot decide on it.', decider.user_name, v.version, v.commitment_id),
+                       'Another supervisor must decide.');
+  end if;
+  if c.source = 'feed' and lower(c.owner) in (decider.user_name, nullif(lower(decider.email), '')) then
+    perform ptp.refuse('PT003', format('%s owns %s, which came from a file, and cannot decide on it.', decider.user_name, v.commitment_id),
+                       'Another supervisor must decide.');
+  end if;
+  new.decided_role := decider.role;
+  if new.decision <> 'approve' then
+    return new;
+  end if;
+  beyond := ptp.cap_exceeded(v, policy, decider.role);
+  if beyond is not null then
+    select r into needed from unnest(array['supervisor', 'controller', 'legal']) with ordinality as roles (r, n)
+    where ptp.cap_exceeded(v, policy, r) is null order by n limit 1;
+    if needed is null then
+      perform ptp.refuse('PT003', format('%s: nobody may approve %s.', beyond, v.commitment_id), 'Change the terms or the policy.');
+    end if;
+    perform ptp.refuse('PT003', format('%s: %s approval required for %s.', beyond, needed, v.commitment_id));
+  end if;
+  select x.version, x.agreed_on into earlier from ptp.commitment_version x join ptp.approval a using (org_id, commitment_id, version)
+  where x.org_id = new.org_id and x.commitment_id = new.commitment_id and a.decision = 'approve' and x.agreed_on >= v.agreed_on
+  order by x.version desc limit 1;
+  if found then
+    perform ptp.refuse('PT003', format('Version %s of %s was agreed on %s, not after version %s.', v.version, v.commitment_id, v.agreed_on, earlier.version));
+  end if;
+  return new;
+end $$;
+create trigger gate before insert on ptp.approval for each row execute function ptp.check_approval();
+
+create function ptp.renew_claims(id text) returns void language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  delete from ptp.promise_claim p where p.org_id = ptp.current_org() and p.commitment_id = id;
+  insert into ptp.promise_claim (org_id, identity, commitment_id)
+  select distinct v.org_id, ptp.promise_identity(v.customer_id, v.currency, v.invoice_ids, v.amount_minor, v.first_due_date), v.commitment_id
+  from (
+    select x.*, a.decision, max(x.version) over () as newest, max(x.version) filter (where a.decision = 'approve') over () as newest_approved
+    from ptp.commitment_version x left join ptp.approval a using (org_id, commitment_id, version)
+    where x.org_id = ptp.current_org() and x.commitment_id = id
+  ) as v
+  where v.version = v.newest_approved or (v.version = v.newest and v.decision is distinct from 'reject')
+  on conflict (org_id, identity) do nothing;
+end $$;
+
+-- after new versions: claim what they promise, and let policy approve what it grants
+create function ptp.settle_versions() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  clash record;
+begin
+  perform ptp.lock_org();
+  perform ptp.renew_claims(f.commitment_id) from fresh f where f.version > 1;
+  insert into ptp.promise_claim (org_id, identity, commitment_id)
+  select f.org_id, ptp.promise_identity(f.customer_id, f.currency, f.invoice_ids, f.amount_minor, f.first_due_date), f.commitment_id
+  from fresh f where f.version = 1
+  on conflict (org_id, identity) do nothing;
+  select f.*, p.commitment_id as first_id into clash
+  from fresh f join ptp.promise_claim p
+    on p.org_id = f.org_id and p.identity = ptp.promise_identity(f.customer_id, f.currency, f.invoice_ids, f.amount_minor, f.first_due_date)
+  where p.commitment_id <> f.commitment_id order by f.commitment_id limit 1;
+  if found then
+    perform ptp.refuse('PT002', format('%s is the same as %s: customer %s, %s due %s, %s.', clash.commitment_id, clash.first_id, clash.customer_id,
+      ptp.format_money(clash.amount_minor, clash.currency), clash.first_due_date,
+      case cardinality(clash.invoice_ids) when 0 then 'no invoice' else 'invoices ' || array_to_string(clash.invoice_ids, ', ') end),
+      format('See ptp show %s.', clash.first_id));
+  end if;
+  insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel, policy_version, decided_at)
+  select f.org_id, f.commitment_id, f.version, 'approve', 'Within the limits policy grants.', f.terms_digest, 'policy', 'policy', 'policy',
+         coalesce(ptp.fact('origin'), ''), 1, now()
+  from fresh f cross join (select ptp.policy_on(ptp.org_today()) as policy) as p
+  where ptp.policy_grants(row(f.*)::ptp.commitment_version, p.policy);
+  return null;
+end $$;
+create trigger settle after insert on ptp.commitment_version referencing new table as fresh
+  for each statement execute function ptp.settle_versions();
+
+-- a commitment ends at most once, and gives its claims back
+create function ptp.check_event() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  approved_from date;
+begin
+  perform ptp.lock_org();
+  perform ptp.refuse_if_ended(new.commitment_id);
+  select min(v.agreed_on) into approved_from from ptp.commitment_version v join ptp.approval a using (org_id, commitment_id, version)
+  where v.org_id = new.org_id and v.commitment_id = new.commitment_id and a.decision = 'approve';
+  if new.kind <> 'withdraw' and approved_from is null then
+    perform ptp.refuse('PT001', format('%s is not active, so there is nothing to %s.', new.commitment_id, new.kind), 'Withdraw it instead.');
+  elsif new.effective_on < approved_from then
+    perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind));
+  end if;
+  if new.kind in ('cancel', 'withdraw') then
+    delete from ptp.promise_claim where org_id = new.org_id and commitment_id = new.commitment_id;
+  end if;
+  return new;
+end $$;
+create trigger check_event before insert on ptp.commitment_event for each row execute function ptp.check_event();
+
+create function ptp.decision_moves_claims() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.renew_claims(new.commitment_id);
+  return null;
+end $$;
+create trigger move_claims after insert on ptp.approval for each row
+  when (new.decision = 'reject' or (new.decision = 'approve' and new.version > 1)) execute function ptp.decision_moves_claims();
+
+-- ways in ----------------------------------------------------------------------------------------------------------
+
+-- Decide on versions: [{"commitment_id": …, "version": …}]. All or none. Who decides comes from the proof, nothing else.
+create function ptp.decide(proof text, items jsonb, verdict text, why text, via text) returns setof ptp.approval
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  person record;
+  outside record;
+begin
+  select * into person from ptp.acting(proof);
+  if person.only_items is not null then
+    select i.commitment_id, i.version into outside from jsonb_to_recordset(items) as i (commitment_id text, version int)
+    where not exists (select from jsonb_to_recordset(person.only_items) as b (commitment_id text, version int)
+                      where b.commitment_id = i.commitment_id and b.version = i.version) limit 1;
+    if found then
+      perform ptp.refuse('PT003', format('The approval code is not for version %s of %s.', outside.version, outside.commitment_id));
+    end if;
+  end if;
+  return query
+    insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel, policy_version, decided_at)
+    select ptp.current_org(), i.commitment_id, i.version, verdict, why,
+           coalesce((select v.terms_digest from ptp.commitment_version v
+                     where v.org_id = ptp.current_org() and v.commitment_id = i.commitment_id and v.version = i.version), ''),
+           person.user_name, person.role, person.auth, via, 1, now()
+    from jsonb_to_recordset(items) as i (commitment_id text, version int)
+    returning *;
+  perform ptp.record(
+    case verdict when 'approve' then 'approval.approved' when 'reject' then 'approval.rejected' else 'approval.sent_back' end,
+    'commitment', case jsonb_array_length(items) when 1 then items -> 0 ->> 'commitment_id' else '' end, why, null,
+    jsonb_build_object('channel', via, 'items', (
+      select jsonb_agg(jsonb_build_object('commitment_id', a.commitment_id, 'version', a.version, 'terms_digest', a.terms_digest) order by a.commitment_id)
+      from ptp.approval a join jsonb_to_recordset(items) as i (commitment_id text, version int)
+        on a.org_id = ptp.current_org() and a.commitment_id = i.commitment_id and a.version = i.version)));
+end $$;
+
+create function ptp.items_with_digests(items jsonb) returns jsonb language sql stable set search_path = ptp, pg_temp
+as $$
+  select jsonb_agg(jsonb_build_object('commitment_id', i.commitment_id, 'version', i.version, 'terms_digest', v.terms_digest)
+                   order by i.commitment_id collate "C", i.version)
+  from jsonb_to_recordset(items) as i (commitment_id text, version int)
+  left join ptp.commitment_version v on v.org_id = ptp.current_org() and v.commitment_id = i.commitment_id and v.version = i.version
+$$;
+
+create function ptp.issue_code(proof text, items jsonb, code_hash text, until timestamptz) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  person record;
+  bound jsonb := ptp.items_with_digests(items);
+begin
+  select * into person from ptp.acting(proof);
+  if person.role not in ('supervisor', 'controller', 'legal') then
+    perform ptp.refuse('PT003', format('%s is a %s; approval codes are for supervisors, controllers and legal.', person.user_name, person.role));
+  end if;
+  if bound is null or bound @? '$[*] ? (@.terms_digest == null)' then
+    perform ptp.refuse('PT001', 'An approval code needs versions that exist.', 'ptp approve lists what is pending.');
+  end if;
+  insert into ptp.approval_code (org_id, code_sha256, user_name, items, items_digest, expires_at)
+  values (ptp.current_org(), code_hash, person.user_name, bound, ptp.sha256_hex(bound::text), until);
+  perform ptp.record('code.issued', 'user', person.user_name, '', null, jsonb_build_object('items', bound, 'expires_at', until));
+end $$;
+
+-- Turn a code into a sign-in that is good for this transaction and these items only. Its use stands if the transaction commits.
+create function ptp.redeem_code(name text, code text) returns text
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  known ptp.approval_code;
+begin
+  perform ptp.lock_org();
+  select * into known from ptp.approval_code a where a.org_id = ptp.current_org() and a.code_sha256 = ptp.sha256_hex(code);
+  if known.user_name is distinct from name or known.user_name is null then
+    perform ptp.refuse('PT005', 'This approval code is not valid for this person.', 'Ask for a new code after signing in.');
+  elsif known.used_at is not null then
+    perform ptp.refuse('PT005', 'This approval code was already used.', 'Ask for a new code after signing in.');
+  elsif known.expires_at <= now() then
+    perform ptp.refuse('PT005', 'This approval code has expired.', 'Ask for a new code after signing in.');
+  elsif ptp.sha256_hex(ptp.items_with_digests(known.items)::text) <> known.items_digest
+    or exists (select from jsonb_to_recordset(known.items) as i (commitment_id text, version int) join ptp.commitment_version v
+               on v.org_id = ptp.current_org() and v.commitment_id = i.commitment_id and v.version > i.version) then
+    perform ptp.refuse('PT005', 'The terms changed after this approval code was issued.', 'Look at the new terms and ask for a new code.');
+  end if;
+  update ptp.approval_code a set used_at = now() where a.org_id = known.org_id and a.code_sha256 = known.code_sha256;
+  return ptp.open_sign_in(known.user_name, 'code', now() + interval '10 minutes', pg_current_xact_id(), known.items);
+end $$;
+
+-- After a big import the planner knows nothing of what it will be asked about next; minutes instead of seconds were measured.
+create function ptp.refresh_statistics() returns void language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  analyze ptp.commitment, ptp.commitment_version, ptp.approval, ptp.feed_line, ptp.promise_claim;
+end $$;
+grant execute on function ptp.refresh_statistics to ptp_app;
+
+-- current state ----------------------------------------------------------------------------------------------------
+
+create view ptp.commitment_version_state with (security_invoker = true) as
+select
+  x.*,
+  case
+    when x.decision = 'reject' then 'rejected'
+    when x.decision = 'send_back' then 'draft'
+    when x.cancelled_on is not null then 'cancelled'
+    when x.version < x.newest_approved then 'superseded'
+    when x.decision = 'approve' then 'active'
+    when x.version < x.newest then 'superseded'
+    else 'pending_approval'
+  end as status
+from (
+  select
+    v.*,
+    a.decision,
+    a.decided_by,
+    a.decided_role,
+    a.decided_at,
+    a.reason as decision_reason,
+    e.effective_on as cancelled_on,
+    e.reason as cancel_reason,
+    max(v.version) over (partition by v.org_id, v.commitment_id) as newest,
+    max(v.version) filter (where a.decision = 'approve') over (partition by v.org_id, v.commitment_id) as newest_approved
+  from ptp.commitment_version v
+  left join ptp.approval a on a.org_id = v.org_id and a.commitment_id = v.commitment_id and a.version = v.version
+  left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw')
+) as x;
+
+create view ptp.payment_override_current with (security_invoker = true) as
+select distinct on (org_id, payment_id) * from ptp.payment_override order by org_id, payment_id, override_id desc;
+
+grant select, insert on ptp.commitment, ptp.commitment_version, ptp.commitment_event, ptp.payment_override, ptp.feed_line to ptp_app;
+grant select on ptp.approval, ptp.promise_claim, ptp.commitment_version_state, ptp.payment_override_current to ptp_app;
+grant execute on function ptp.decide, ptp.issue_code, ptp.redeem_code, ptp.refuse_if_ended, ptp.terms_digest, ptp.last_due_date to ptp_app;

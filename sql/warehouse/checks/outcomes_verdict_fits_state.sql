@@ -1,0 +1,22 @@
+-- check: outcomes_verdict_fits_state
+-- stage: outcomes
+-- message: State, verdict and dates of an installment must fit together, and every state must come with a reason.
+select commitment_id, version, sequence, status, verdict, first_verdict, kept_on, broken_on, reason
+from outcomes.installments
+where
+    not coalesce(
+        case status
+            when 'kept' then verdict = 'kept' and kept_on is not null and kept_on <= deadline and broken_on is null
+            when 'recovered' then
+                verdict in ('partially_kept', 'broken') and kept_on is not null and kept_on > deadline and broken_on is not null
+            when 'broken' then verdict in ('partially_kept', 'broken') and kept_on is null and broken_on is not null
+            when 'cancelled' then verdict is null and first_verdict is null and kept_on is null and broken_on is null
+            when 'superseded' then verdict is null and first_verdict is null and kept_on is null and broken_on is null
+            else
+                status in ('scheduled', 'due_soon', 'due_today', 'in_grace')
+                and verdict = 'open' and kept_on is null and broken_on is null
+        end,
+        false
+    )
+    or coalesce(first_verdict not in ('kept', 'partially_kept', 'broken'), false)
+    or coalesce(reason, '') = ''

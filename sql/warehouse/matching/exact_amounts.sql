@@ -1,0 +1,60 @@
+-- grain: one row per payment, not routed yet, that equals exactly one installment due near its date
+-- description: Route by exact amount. Every installment is a candidate from its window's first day (or its version's) to the last; running totals
+--   of candidates per amount tell where there is exactly one.
+-- columns:
+--   payment_key: payment
+--   installment_key: the installment it equals
+-- keep: no
+with unrouted as (
+    select payment_key, account_key, amount_minor, received_date,
+    from matching.receipts
+    anti join matching.directions using (payment_key)
+    anti join matching.mentions using (payment_key)
+    where account_key is not null
+),
+
+candidates as (
+    select
+        v.account_key,
+        d.amount_minor,
+        d.installment_key,
+        greatest(v.effective_from, d.due_date - p.exact_amount_window_days) as first_day,
+        least(v.effective_to, d.due_date + p.exact_amount_window_days + 1) as end_day,
+    from matching.dues as d
+    inner join matching.version_keys as v on d.version_key = v.version_key
+    cross join ledger.params as p
+    semi join unrouted as u on v.account_key = u.account_key and d.amount_minor = u.amount_minor
+),
+
+changes as (
+    select account_key, amount_minor, first_day as starts_on, 1 as change, installment_key as key_change,
+    from candidates
+    where first_day < end_day
+    union all
+    select account_key, amount_minor, end_day, -1, -installment_key,
+    from candidates
+    where first_day < end_day
+),
+
+by_day as (
+    select account_key, amount_minor, starts_on, sum(change) as change, sum(key_change) as key_change,
+    from changes
+    group by all
+),
+
+periods as (
+    select
+        account_key,
+        amount_minor,
+        starts_on,
+        sum(change) over running_total as candidate_count,
+        sum(key_change) over running_total as key_sum,
+    from by_day
+    window running_total as (partition by account_key, amount_minor order by starts_on rows unbounded preceding)
+)
+
+select u.payment_key, p.key_sum::bigint as installment_key,
+from unrouted as u
+asof inner join periods as p
+    on u.account_key = p.account_key and u.amount_minor = p.amount_minor and u.received_date >= p.starts_on
+where p.candidate_count = 1

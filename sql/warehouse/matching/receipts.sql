@@ -1,0 +1,34 @@
+-- grain: one row per row of kind payment received by as_of
+-- description: Money received, numbered in the order in which it is applied. The order of arrival plays no part.
+-- columns:
+--   payment_key: number of the payment in order of (received_date, payment_id)
+--   payment_id: payment
+--   customer_id: who paid
+--   currency: ISO 4217 code
+--   account_key: the customer's commitments in that currency (NULL = none)
+--   received_date: date of the money
+--   amount_minor: amount before reversals (minor units)
+--   invoice_id: invoice named on the row
+--   commitment_id: commitment named on the row
+--   reference: reference text of the row
+-- keep: no
+with accounts as (
+    select customer_id, currency, min(version_key) as account_key,
+    from matching.version_keys
+    group by all
+)
+
+select
+    row_number() over (order by p.received_date, p.payment_id) as payment_key,
+    p.payment_id,
+    p.customer_id,
+    p.currency,
+    a.account_key,
+    p.received_date,
+    p.amount_minor,
+    p.invoice_id,
+    p.commitment_id,
+    p.reference,
+from raw.payments as p
+left join accounts as a on p.customer_id = a.customer_id and p.currency = a.currency
+where p.kind = 'payment' and p.received_date <= (select as_of from ledger.params)

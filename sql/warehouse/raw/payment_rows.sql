@@ -1,0 +1,26 @@
+-- grain: one row per accepted row of the payments feed
+-- description: Every payment row with its outcome: the first row of a payment_id is loaded, the same again is a duplicate, other content under the
+--     same id goes to quarantine.
+-- keep: no
+-- columns:
+--   payment_id: the payment
+--   file_sha256: file the row came from
+--   file_sequence: place of that file in the order of acceptance
+--   line_number: line of that file
+--   outcome: loaded, duplicate or quarantined
+--   first_file_sha256: file of the row that was loaded under this id
+--   first_line_number: line of that row
+select
+    payment_id,
+    file_sha256,
+    file_sequence,
+    line_number,
+    case
+        when row_number() over arrival = 1 then 'loaded'
+        when content_hash = first_value(content_hash) over arrival then 'duplicate'
+        else 'quarantined'
+    end as outcome,
+    first_value(file_sha256) over arrival as first_file_sha256,
+    first_value(line_number) over arrival as first_line_number,
+from feed.payments
+window arrival as (partition by payment_id order by file_sequence, line_number)

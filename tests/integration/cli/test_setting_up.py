@@ -1,0 +1,117 @@
+"""init, doctor, org and user."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.cli.conftest import Cli
+
+
+def test_init_again_changes_nothing_and_says_where_things_are(cli: Cli, home: Path, org: str) -> None:
+    first, second = cli("init", "--json").document, cli("init", "--json").document
+    assert first == second
+    assert first["home"] == str(home)
+    assert org in first["orgs"]
+
+
+def test_doctor_finds_a_healthy_installation_healthy(cli: Cli, org: str) -> None:
+    answer = cli("doctor", "--json")
+    assert answer.code == 0, answer.out
+    checks = {c["check"]: c for c in answer.document["checks"]}
+    assert {c["status"] for c in checks.values()} <= {"ok", "warning"}
+    assert checks["database roles"]["status"] == "ok"
+    assert checks[f"mail of {org}"]["next_step"].startswith("ptp org set")
+
+
+def test_doctor_fails_with_a_next_step_when_a_published_build_does_not_open(cli: Cli, home: Path, org: str) -> None:
+    build = home / "published" / org / "2026-06-30-broken"
+    build.mkdir(parents=True)
+    (build / "ptp.duckdb").write_bytes(b"not a database")
+    (build.parent / "current").symlink_to(build.name)
+    try:
+        answer = cli("doctor", "--json")
+    finally:
+        (build.parent / "current").unlink()
+    assert answer.code == 1
+    failed = [c for c in answer.document["checks"] if c["status"] == "failed"]
+    assert [c["check"] for c in failed] == [f"published files of {org}"]
+    assert "ptp run" in failed[0]["next_step"]
+
+
+def test_an_org_is_added_with_its_policy_and_inbox(cli: Cli, home: Path) -> None:
+    answer = cli("org", "add", "harbor", "grace_days=2", "--currency", "eur", "--timezone", "Europe/Berlin", "--json")
+    assert answer.code == 0, answer.err
+    assert (home / "inbox" / "harbor" / "payments").is_dir()
+    listed = {o["org"]: o["policy"] for o in cli("org", "list", "--json").document}
+    assert (listed["harbor"]["currency"], listed["harbor"]["timezone"], listed["harbor"]["grace_days"]) == ("EUR", "Europe/Berlin", 2)
+    assert {"calendar", "business_day_rule", "approval", "feed_mappings", "alert_recipients"} <= listed["harbor"].keys()
+    again = cli("org", "add", "harbor")
+    assert again.code == 3
+    assert "harbor" in again.err
+
+
+def test_policy_is_changed_with_a_reason_and_shown(cli: Cli, org: str) -> None:
+    answer = cli("org", "set", org, "grace_days=3", "alert_recipients=a@example.com,b@example.com", "--reason", "agreed", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.document["changed"] == {"grace_days": 3, "alert_recipients": ["a@example.com", "b@example.com"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("grace_days=soon", "grace_days"), ("grase_days=1", "grace_days"), ("grace_days", "KEY=VALUE"), ("currency=DOLLARS", "ISO 4217")],
+)
+def test_a_policy_that_makes_no_sense_is_wrong_usage_in_words(cli: Cli, org: str, change: str, said: str) -> None:
+    answer = cli("org", "set", org, change, "--reason", "a try")
+    assert answer.code == 2
+    assert said in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_an_unknown_org_is_wrong_usage_and_the_known_ones_are_named(cli: Cli, org: str) -> None:
+    for words in (["user", "list"], ["pending"], ["run"], ["audit", "show"], ["files", "list"], ["email", "preview"]):
+        answer = cli(*words, "--org", "nobody")
+        assert answer.code == 2, words
+        assert org in answer.err
+
+
+def test_users_are_listed_with_their_roles_and_never_with_secrets(cli: Cli, org: str, token: Callable[[str], str]) -> None:
+    secret = token("collector")
+    answer = cli("user", "list", "--org", org, "--json")
+    assert answer.document == [{"user": "collector", "role": "collector", "email": "", "is_active": True}]
+    assert secret not in answer.out + cli("audit", "show", "--org", org, "--json").out
+
+
+def test_a_role_that_does_not_exist_is_wrong_usage(cli: Cli, org: str) -> None:
+    answer = cli("user", "add", "mia", "--org", org, "--role", "boss", "--password-stdin", stdin="long enough word\n")
+    assert answer.code == 2
+    assert "supervisor" in answer.err
+
+
+def test_a_password_is_not_asked_for_where_nobody_can_type_it(cli: Cli, org: str) -> None:
+    answer = cli("user", "add", "mia", "--org", org, "--role", "collector")
+    assert answer.code == 2
+    assert "--password-stdin" in answer.err
+
+
+def test_a_new_password_is_set_by_the_operator(cli: Cli, org: str, token: Callable[[str], str]) -> None:
+    token("collector")
+    assert cli("user", "password", "collector", "--org", org, "--password-stdin", stdin="another long one\n").code == 0
+    assert cli("user", "password", "nobody", "--org", org, "--password-stdin", stdin="another long one\n").code in (2, 3)
+
+
+def test_doctor_says_what_to_do_when_the_ledger_cannot_be_reached(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTP_DATABASE_URL", "postgresql://nobody:hunter2secret@127.0.0.1:1/none")
+    answer = cli("doctor", "--json")
+    assert answer.code == 1
+    (failed,) = [c for c in answer.document["checks"] if c["status"] == "failed"]
+    assert failed["check"] == "ledger"
+    assert "PTP_DATABASE_URL" in failed["next_step"]
+    assert "hunter2secret" not in answer.out
+
+
+def test_a_setting_that_makes_no_sense_is_wrong_usage(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PTP_PORT", "a lot")
+    answer = cli("status", "--org", "acme")
+    assert answer.code == 2
+    assert "PTP_PORT" in answer.err

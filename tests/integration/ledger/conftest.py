@@ -1,0 +1,95 @@
+"""A small team in a fresh org, and raw connections as the app's own database role, for going round the services."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from ptp_pipeline.domain.terms import NewCommitment, make_terms
+from ptp_pipeline.ledger import commitments, users
+from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
+
+OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
+AGREED, DUE = dt.date(2026, 3, 2), dt.date(2026, 3, 6)
+PASSWORD = "correct horse battery"
+
+
+@dataclass
+class Desk:
+    """One org with people who signed in, and one-line acts."""
+
+    ledger: Ledger
+    org: str
+    people: dict[str, Actor] = field(default_factory=dict)
+
+    def hire(self, name: str, role: str, email: str = "") -> Actor:
+        with self.ledger.operator(OPERATOR, self.org) as tx:
+            tx.execute(
+                "select ptp.add_user(null, %s, %s, %s, %s, %s)",
+                [name, role, email or f"{name}@example.com", "argon2id$v=19$m=8,t=1,p=1$00", "none"],
+            )
+            token = users.issue_token(tx, name)
+        self.people[name] = users.authenticate_token(self.ledger, self.org, token, "cli")
+        return self.people[name]
+
+    @contextmanager
+    def as_(self, who: str | Actor) -> Iterator[Transaction]:
+        actor = who if isinstance(who, Actor) else self.people[who]
+        with self.ledger.transaction(self.org, actor) as tx:
+            yield tx
+
+    def operator(self) -> Any:
+        return self.ledger.operator(OPERATOR, self.org)
+
+    def log(self, commitment_id: str, who: str = "cara", **terms: Any) -> commitments.Logged:
+        with self.as_(who) as tx:
+            return commitments.log(tx, new(commitment_id, **terms))
+
+    def status(self, commitment_id: str, version: int = 1) -> str:
+        with self.as_(PIPELINE) as tx:
+            row = tx.one(
+                "select status from ptp.commitment_version_state where commitment_id = %s and version = %s", [commitment_id, version]
+            )
+        return row["status"] if row else "unknown"
+
+    @contextmanager
+    def raw(self, *, org: str | None = None, actor: str = "cara", role: str = "supervisor", login: str = "ptp_app") -> Iterator[Any]:
+        """A connection of a client that knows the app role's password and sets whatever it likes."""
+        import psycopg
+
+        with psycopg.connect(**self.ledger.parameters(login)) as con:
+            con.execute(
+                "select set_config('ptp.org_id', %s, false), set_config('ptp.actor', %s, false), set_config('ptp.role', %s, false),"
+                " set_config('ptp.auth', 'token', false), set_config('ptp.origin', 'psql', false)",
+                [self.org if org is None else org, actor, role],
+            )
+            con.commit()
+            yield con
+
+
+def new(commitment_id: str | None, customer_id: str = "C-1", **terms: Any) -> NewCommitment:
+    """A plan of three months over 900.00 USD, unless told otherwise."""
+    facts = {key: terms.pop(key) for key in ("owner", "file_sha256", "line_number", "note") if key in terms}
+    kind = terms.get("kind", "plan")
+    plan = {"frequency": "monthly", "installment_count": 3} if kind == "plan" else {}
+    values = {"kind": kind, "currency": "USD", "agreed_on": AGREED, "amount_minor": 90_000, "first_due_date": DUE, **plan, **terms}
+    values.setdefault("invoice_ids", [f"INV-{commitment_id}"])
+    return NewCommitment(commitment_id=commitment_id, customer_id=customer_id, terms=make_terms(**values), **facts)
+
+
+@pytest.fixture
+def desk(ledger: Ledger, org: str) -> Desk:
+    """A fresh org with a collector (cara), two supervisors (sue, sam), a controller (con) and an analyst (ann)."""
+    team = Desk(ledger, org)
+    for name, role in {"cara": "collector", "sue": "supervisor", "sam": "supervisor", "con": "controller", "ann": "analyst"}.items():
+        team.hire(name, role)
+    return team
+
+
+@pytest.fixture(name="new")
+def new_commitment() -> Any:
+    return new

@@ -1,0 +1,462 @@
+"""The approval gate: four eyes, roles, caps, exact terms; through the services and round them with the app role's own SQL."""
+
+import datetime as dt
+import json
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg import sql
+
+from ptp_pipeline.domain import terms as rules
+from ptp_pipeline.domain.policy import Policy
+from ptp_pipeline.errors import PtpError, Refused, UsageError
+from ptp_pipeline.ledger import approvals, audit, commitments, policies, users
+from ptp_pipeline.ledger.connection import Actor
+
+
+def refused_text(error) -> str:
+    return str(error.value)
+
+
+def approve(desk, who, *items, decision="approve"):
+    with desk.as_(who) as tx:
+        return approvals.decide(tx, list(items), decision, "talked it through", "cli")
+
+
+def test_a_plan_waits_for_a_supervisor_and_becomes_active_by_an_approval(desk):
+    logged = desk.log("PLAN-1")
+    assert (logged.status, logged.rule_message) == ("pending_approval", "Plan terms: supervisor approval required")
+    (decision,) = approve(desk, "sue", ("PLAN-1", 1))
+    assert (decision.decided_by, decision.decided_role, desk.status("PLAN-1")) == ("sue", "supervisor", "active")
+
+
+def test_a_short_promise_is_approved_by_policy_with_a_row_of_its_own(desk):
+    assert desk.log("PR-1", kind="promise").status == "active"
+    with desk.as_("cara") as tx:
+        assert tx.one("select decided_by, decision from ptp.approval where commitment_id = 'PR-1'") == {
+            "decided_by": "policy",
+            "decision": "approve",
+        }
+
+
+def test_a_promise_far_out_says_why_it_waits(desk):
+    logged = desk.log("PR-1", kind="promise", first_due_date="2026-03-20")
+    assert logged.rule_message == "Promise is more than 7 days out: supervisor approval required"
+
+
+def test_whoever_logged_the_terms_does_not_approve_them(desk):
+    desk.log("PLAN-1", who="sue")
+    with pytest.raises(Refused, match="sue logged version 1 of PLAN-1"):
+        approve(desk, "sue", ("PLAN-1", 1))
+    approve(desk, "sam", ("PLAN-1", 1))
+
+
+def test_the_owner_of_a_feed_row_does_not_approve_it_under_name_or_mail(desk, new):
+    with desk.as_(Actor("pipeline", "pipeline", "pipeline", "dagster")) as tx:
+        commitments.log_many(
+            tx,
+            [
+                new("PLAN-1", owner="Sue", file_sha256="f" * 64, line_number=2),
+                new("PLAN-2", owner="SUE@example.com", file_sha256="f" * 64, line_number=3),
+            ],
+        )
+    for plan in ("PLAN-1", "PLAN-2"):
+        with pytest.raises(Refused, match="sue owns"):
+            approve(desk, "sue", (plan, 1))
+    assert len(approve(desk, "sam", ("PLAN-1", 1), ("PLAN-2", 1))) == 2
+
+
+@pytest.mark.parametrize("who", ["cara", "ann"])
+def test_collectors_and_analysts_do_not_approve(desk, who):
+    desk.log("PLAN-1", who="sam")
+    with pytest.raises(Refused, match="only a supervisor, controller or legal"):
+        approve(desk, who, ("PLAN-1", 1))
+
+
+def test_a_made_up_actor_is_not_a_supervisor(desk):
+    desk.log("PLAN-1")
+    with pytest.raises(Refused, match="signed in"):
+        approve(desk, Actor("sue", "supervisor", "token", "cli"), ("PLAN-1", 1))
+
+
+def test_beyond_a_supervisors_cap_the_controller_decides(desk):
+    assert desk.log("PLAN-1", amount_minor=5_000_001).rule_message == "Plan exceeds 50,000.00 USD: controller approval required"
+    with pytest.raises(Refused, match=r"Plan exceeds 50,000\.00 USD: controller approval required"):
+        approve(desk, "sue", ("PLAN-1", 1))
+    approve(desk, "con", ("PLAN-1", 1))
+    assert desk.status("PLAN-1") == "active"
+
+
+def test_a_version_is_decided_once(desk):
+    desk.log("PLAN-1")
+    approve(desk, "sue", ("PLAN-1", 1), decision="reject")
+    with pytest.raises(Refused, match="already decided: reject by sue"):
+        approve(desk, "sam", ("PLAN-1", 1))
+    assert desk.status("PLAN-1") == "rejected"
+
+
+def test_what_is_sent_back_needs_a_new_version(desk, new):
+    desk.log("PLAN-1")
+    approve(desk, "sue", ("PLAN-1", 1), decision="send_back")
+    assert desk.status("PLAN-1") == "draft"
+    with desk.as_("cara") as tx:
+        assert commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=4).terms, "asked for four months") == 2
+    approve(desk, "sue", ("PLAN-1", 2))
+    assert desk.status("PLAN-1", 2) == "active"
+
+
+def test_a_bulk_decision_is_all_or_nothing(desk):
+    desk.log("PLAN-1")
+    desk.log("PLAN-2", who="sue")
+    with pytest.raises(Refused, match="PLAN-2"):
+        approve(desk, "sue", ("PLAN-1", 1), ("PLAN-2", 1))
+    assert desk.status("PLAN-1") == "pending_approval"
+
+
+def test_a_decision_without_reason_is_not_taken(desk):
+    desk.log("PLAN-1")
+    with desk.as_("sue") as tx, pytest.raises(UsageError, match="needs a reason"):
+        approvals.decide(tx, [("PLAN-1", 1)], "approve", "  ", "cli")
+
+
+def test_a_deactivated_supervisor_decides_nothing_from_that_moment(desk):
+    desk.log("PLAN-1")
+    with desk.operator() as tx:
+        users.deactivate(tx, "sue", "left")
+    with pytest.raises(Refused, match="signed in"):
+        approve(desk, "sue", ("PLAN-1", 1))
+
+
+def test_renegotiated_terms_wait_while_the_old_version_stays_in_force(desk, new):
+    desk.log("PLAN-1")
+    approve(desk, "sue", ("PLAN-1", 1))
+    later = new("PLAN-1", agreed_on="2026-04-01", first_due_date="2026-04-05").terms
+    with desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "PLAN-1", later, "lost a customer")
+    assert (desk.status("PLAN-1", 1), desk.status("PLAN-1", 2)) == ("active", "pending_approval")
+    approve(desk, "sue", ("PLAN-1", 2))
+    assert (desk.status("PLAN-1", 1), desk.status("PLAN-1", 2)) == ("superseded", "active")
+
+
+def test_new_terms_are_agreed_after_the_approved_ones(desk, new):
+    desk.log("PLAN-1")
+    approve(desk, "sue", ("PLAN-1", 1))
+    with pytest.raises(Refused, match="must be agreed after 2026-03-02"), desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=9).terms, "same day")
+
+
+def test_only_the_latest_version_is_decided_on(desk, new):
+    desk.log("PLAN-1")
+    with desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=9).terms, "better offer")
+    with pytest.raises(Refused, match="not its latest"):
+        approve(desk, "sue", ("PLAN-1", 1))
+
+
+def test_a_cancelled_commitment_takes_no_decision_and_no_new_terms(desk, new):
+    desk.log("PLAN-1")
+    with desk.as_("cara") as tx:
+        commitments.cancel(tx, "PLAN-1", new("x").terms.agreed_on, "customer called it off")
+    for act in (
+        lambda: approve(desk, "sue", ("PLAN-1", 1)),
+        lambda: desk_renegotiates(desk, new),
+        lambda: desk_cancels(desk, new),
+    ):
+        with pytest.raises(Refused, match="withdrawn on 2026-03-02: customer called it off"):
+            act()
+
+
+def desk_renegotiates(desk, new):
+    with desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=9).terms, "again")
+
+
+def desk_cancels(desk, new):
+    with desk.as_("cara") as tx:
+        commitments.cancel(tx, "PLAN-1", new("x").terms.agreed_on, "twice")
+
+
+# round the services ------------------------------------------------------------------------------------------------
+
+_APPROVAL = (
+    "insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel,"
+    " policy_version, decided_at) select org_id, commitment_id, version, 'approve', 'sure', terms_digest, 'sue', 'supervisor',"
+    " 'token', 'cli', 1, now()"
+    " from ptp.commitment_version where commitment_id = 'PLAN-1'"
+)
+_ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        _APPROVAL,
+        _APPROVAL.replace("'sue', 'supervisor'", "'policy', 'policy'"),
+        "update ptp.commitment_version set kind = 'promise'",
+        "update ptp.commitment_version set logged_by = 'someone'",
+        "delete from ptp.commitment_version",
+        "update ptp.app_user set role = 'supervisor' where user_name = 'cara'",
+        "insert into ptp.app_user select org_id, 'eve', 'supervisor', '', true, '', '', '', now() from ptp.org",
+        "insert into ptp.sign_in select org_id, encode(sha256('x'), 'hex'), 'sue', 'token', '', now(), now() from ptp.org",
+        "select * from ptp.sign_in",
+        "select secret_sha256 from ptp.user_token",
+        "select password_verifier from ptp.app_user",
+        "insert into ptp.user_token select org_id, 'x', 'sue', encode(sha256('x'), 'hex'), now(), '', now() from ptp.org",
+        "insert into ptp.approval_code select * from ptp.approval_code",
+        "insert into ptp.policy_version select org_id, 2, '0001-01-01', '{\"approval\": {\"kinds\": []}}', '', '', now() from ptp.org",
+        "select ptp.add_user(null, 'eve', 'supervisor', '', '', '')",
+        "select ptp.add_token(null, 'sue', 'x', encode(sha256('x'), 'hex'), now() + interval '1 hour')",
+        "select ptp.set_password(null, 'sue', '', encode(sha256('x'), 'hex'))",
+        "select ptp.change_policy(null, '{}', 'lax', '0001-01-01')",
+        "select ptp.open_sign_in('sue', 'token', now() + interval '1 hour', null, null)",
+        "select ptp.record('approval.approved', 'commitment', 'PLAN-1', '', null, null)",
+        f"select ptp.decide(null, '{_ITEMS}', 'approve', 'sure', 'cli')",
+        f"select ptp.decide('guess', '{_ITEMS}', 'approve', 'sure', 'cli')",
+        "set role ptp_owner",
+        "set session authorization ptp_owner",
+        "set session_replication_role = replica",
+        "alter table ptp.approval disable trigger gate",
+        "alter table ptp.commitment_version disable row level security",
+        "drop trigger gate on ptp.approval",
+        "create or replace function ptp.check_approval() returns trigger language plpgsql as 'begin return new; end'",
+        f"grant insert on ptp.approval to ptp_app; {_APPROVAL}",
+        "delete from ptp.promise_claim",
+    ],
+)
+def test_the_app_roles_own_sql_does_not_get_round_the_gate(desk, statement):
+    desk.log("PLAN-1")
+    with desk.raw(actor="sue") as con, pytest.raises(psycopg.Error) as error:
+        con.execute(sql.SQL(statement))
+    assert error.value.sqlstate[:2] in ("42", "PT", "25")
+    assert desk.status("PLAN-1") == "pending_approval"
+
+
+def test_shadowing_the_ledgers_tables_with_temporary_ones_changes_nothing(desk):
+    desk.log("PLAN-1")
+    with desk.raw(actor="sue") as con:
+        con.execute("set search_path = pg_temp, ptp")
+        con.execute(
+            "create temp table app_user as select org_id, user_name, 'supervisor' as role, email, true as is_active from ptp.app_user"
+        )
+        con.execute("create temp table sign_in (org_id text, proof_sha256 text, user_name text, auth text, expires_at timestamptz)")
+        with pytest.raises(psycopg.Error, match="signed in"):
+            con.execute("select ptp.decide('x', %s, 'approve', 'sure', 'cli')", [_ITEMS])
+
+
+def test_a_plan_is_never_approved_by_policy_whatever_the_policy_says(desk):
+    with desk.operator() as tx:
+        tx.execute(
+            "select ptp.change_policy(null, %s, 'nothing needs anybody', '0001-01-01')", ['{"approval": {"kinds": []}, "timezone": "UTC"}']
+        )
+    with desk.raw() as con:
+        con.execute(
+            "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
+            " values (%s, 'PLAN-1', 'plan', 'C', 'USD', 'cli')",
+            [desk.org],
+        )
+        con.execute(
+            "insert into ptp.commitment_version (org_id, commitment_id, version, kind, customer_id, currency, agreed_on,"
+            " amount_minor, total_minor,"
+            " discount_minor, down_payment_minor, frequency, installment_count, first_due_date, overpayment_rule, invoice_ids,"
+            " reason, terms_digest,"
+            " logged_by, logged_at) values (%s, 'PLAN-1', 1, 'plan', 'C', 'USD', '2026-01-01', 100, 100, 0, 0, 'once', 1,"
+            " '2026-01-02', 'next', '{}',"
+            " '', 'forged', 'sam', '2001-01-01')",
+            [desk.org],
+        )
+        con.commit()
+        digest, logged_by, year = con.execute(
+            "select terms_digest, logged_by, extract(year from logged_at) from ptp.commitment_version"
+        ).fetchone()
+    assert desk.status("PLAN-1") == "pending_approval"
+    assert (len(digest), logged_by, year > 2001) == (64, "cara", True)
+
+
+def test_a_sign_in_of_another_org_is_worth_nothing_here(desk, ledger):
+    from uuid import uuid4
+
+    from ptp_pipeline.ledger import orgs
+
+    other = f"org{uuid4().hex[:10]}"
+    orgs.create_org(ledger, other, Actor("operator", "admin", "operator", "cli"))
+    neighbour = type(desk)(ledger, other)
+    stranger = neighbour.hire("sue", "supervisor")
+    desk.log("PLAN-1")
+    with pytest.raises(Refused, match="signed in"):
+        approve(desk, stranger, ("PLAN-1", 1))
+
+
+def test_two_supervisors_deciding_at_once_leave_one_decision(desk):
+    from concurrent.futures import ThreadPoolExecutor
+
+    desk.log("PLAN-1")
+
+    def decide(who_and_what):
+        who, what = who_and_what
+        try:
+            approve(desk, who, ("PLAN-1", 1), decision=what)
+        except Refused as refusal:
+            return str(refusal)
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = sorted(pool.map(decide, [("sue", "approve"), ("sam", "reject")]))
+    assert answers[1] == "done"
+    assert "already decided" in answers[0]
+
+
+def test_every_decision_leaves_one_audit_event_naming_the_terms_decided_on(desk):
+    desk.log("PLAN-1")
+    desk.log("PLAN-2")
+    decisions = approve(desk, "sue", ("PLAN-1", 1), ("PLAN-2", 1))
+    with desk.as_("sue") as tx:
+        events = audit.show(tx, object_id="PLAN-2", action="approval.")
+    assert [(e.actor, e.role, e.auth, e.origin, e.action, e.reason) for e in events] == [
+        ("sue", "supervisor", "token", "cli", "approval.approved", "talked it through")
+    ]
+    assert {item["terms_digest"] for item in events[0].after["items"]} == {d.terms_digest for d in decisions}
+
+
+# one-time codes ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def code(desk):
+    desk.log("PLAN-1")
+    with desk.as_("sue") as tx:
+        return approvals.issue_code(tx, [("PLAN-1", 1)])
+
+
+def with_code(desk, who, code, *items):
+    return approvals.decide_with_code(desk.ledger, desk.org, who, code, list(items), "approve", "fits", "dagster")
+
+
+def test_a_code_decides_once(desk, code):
+    (decision,) = with_code(desk, "sue", code.lower(), ("PLAN-1", 1))
+    assert (decision.decided_by, desk.status("PLAN-1")) == ("sue", "active")
+    with pytest.raises(Refused, match="already used"):
+        with_code(desk, "sue", code, ("PLAN-1", 1))
+
+
+def test_a_code_is_its_owners_alone(desk, code):
+    with pytest.raises(Refused, match="not valid for this person"):
+        with_code(desk, "sam", code, ("PLAN-1", 1))
+    with_code(desk, "sue", code, ("PLAN-1", 1))
+
+
+def test_a_code_is_for_its_items_alone_and_a_refused_try_does_not_use_it_up(desk, code):
+    desk.log("PLAN-2")
+    with pytest.raises(Refused, match="not for version 1 of PLAN-2"):
+        with_code(desk, "sue", code, ("PLAN-2", 1))
+    with_code(desk, "sue", code, ("PLAN-1", 1))
+
+
+def test_a_code_dies_when_the_terms_change(desk, code, new):
+    with desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=9).terms, "other terms")
+    for version in (1, 2):
+        with pytest.raises(Refused, match="terms changed"):
+            with_code(desk, "sue", code, ("PLAN-1", version))
+
+
+def test_a_code_expires(desk):
+    desk.log("PLAN-1")
+    with desk.as_("sue") as tx:
+        tx.execute(
+            "select ptp.issue_code(%s, %s, encode(sha256('AAAA'), 'hex'), now() - interval '1 second')", [desk.people["sue"].proof, _ITEMS]
+        )
+    with pytest.raises(Refused, match="has expired"):
+        with_code(desk, "sue", "AAAA", ("PLAN-1", 1))
+
+
+def test_a_code_is_stored_hashed_and_refused_tries_are_recorded(desk, code):
+    with pytest.raises(Refused):
+        with_code(desk, "sue", "WRONG", ("PLAN-1", 1))
+    with desk.as_("sue") as tx:
+        everything = json.dumps([e.after for e in audit.show(tx)], default=str)
+        assert [e.object_id for e in audit.show(tx, action="code.refused")] == ["sue"]
+    assert code not in everything
+    assert code.replace("-", "") not in everything
+
+
+def test_only_approvers_get_codes(desk):
+    desk.log("PLAN-1")
+    with desk.as_("cara") as tx, pytest.raises(psycopg.Error, match="codes are for supervisors"):
+        approvals.issue_code(tx, [("PLAN-1", 1)])
+
+
+def test_a_redeemed_code_is_good_for_its_transaction_only(desk, code):
+    with desk.raw(actor="sue") as con:
+        (proof,) = con.execute("select ptp.redeem_code('sue', %s)", [code.replace("-", "")]).fetchone()
+        con.commit()
+        with pytest.raises(psycopg.Error, match="signed in"):
+            con.execute("select ptp.decide(%s, %s, 'approve', 'later', 'cli')", [proof, _ITEMS])
+
+
+# policy twice: in words beforehand, in SQL at the gate ----------------------------------------------------------------
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.fixed_dictionaries(
+        {
+            "kind": st.sampled_from(["promise", "repeating_promise", "plan"]),
+            "currency": st.sampled_from(["USD", "JPY", "KWD"]),
+            "amount_minor": st.integers(1, 10_000_000),
+            "frequency": st.sampled_from(rules.FREQUENCIES[:-1]),
+            "installment_count": st.integers(1, 40),
+            "discount_minor": st.sampled_from([0, 0, 5_000]),
+            "first_due_date": st.dates(min_value=dt.date(2026, 3, 2), max_value=dt.date(2026, 3, 31)),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "amount": st.sampled_from([None, "500", "20000.5"]),
+            "days": st.sampled_from([None, 30, 400]),
+            "installments": st.sampled_from([None, 3]),
+            "discount_percent": st.sampled_from([None, "5"]),
+        }
+    ),
+    st.sampled_from([None, "500", "0.5"]),
+)
+def test_the_gate_and_the_guardrails_say_the_same(desk, drawn, caps, promise_amount):
+    values = {"agreed_on": "2026-03-02", **drawn}
+    if rules.problems(values):
+        return
+    made = rules.Terms(**values)
+    policy = Policy.model_validate({"approval": {"kinds": ["plan"], "promise_amount": promise_amount, "caps": {"supervisor": caps}}})
+    row = {**made.model_dump(mode="json"), "invoice_ids": [], "custom_schedule": None}
+    with psycopg.connect(**desk.ledger._admin) as con:
+        grants, exceeded = con.execute(
+            "select ptp.policy_grants(v, %(p)s), ptp.cap_exceeded(v, %(p)s, 'supervisor') from"
+            " jsonb_populate_record(null::ptp.commitment_version, %(v)s) as v",
+            {"p": json.dumps(policy.as_json()), "v": json.dumps(row)},
+        ).fetchone()
+    assert grants == (not rules.needs_approval(made, policy))
+    said = rules.caps_exceeded(made, policy.approval.caps["supervisor"])
+    assert exceeded == (said[0] if said else None)
+
+
+def test_the_database_knows_the_same_exponents(desk):
+    from ptp_pipeline.domain.money import EXPONENTS, format_amount
+
+    with desk.as_("cara") as tx:
+        rows = tx.all("select code, ptp.exponent(code) as exponent from unnest(%s::text[]) as code", [list(EXPONENTS)])
+        said = tx.one(
+            "select ptp.format_money(123456789, 'USD') as usd, ptp.format_money(5, 'JPY') as jpy, ptp.format_money(5, 'KWD') as kwd"
+        )
+    assert {row["code"]: row["exponent"] for row in rows} == dict(EXPONENTS)
+    assert list(said.values()) == [format_amount(123456789, "USD"), format_amount(5, "JPY"), format_amount(5, "KWD")]
+
+
+def test_a_policy_change_moves_the_gate_at_once_and_needs_authority(desk):
+    with pytest.raises(PtpError, match="signed in"), desk.as_(Actor("con", "controller", "token", "cli")) as tx:
+        policies.change(tx, {"approval.promise_days": 60}, "we trust them")
+    with pytest.raises(Refused, match="sue is a supervisor"), desk.as_("sue") as tx:
+        policies.change(tx, {"approval.promise_days": 60}, "we trust them")
+    with desk.as_("con") as tx:
+        policies.change(tx, {"approval.promise_days": 60}, "we trust them")
+    assert desk.log("PR-1", kind="promise", first_due_date="2026-04-20").status == "active"

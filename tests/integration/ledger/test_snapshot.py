@@ -1,0 +1,153 @@
+"""The frozen copy of the ledger a run reads: types, contents, position."""
+
+import datetime as dt
+
+import pytest
+
+from ptp_pipeline.ledger import approvals, commitments, outbox, overrides, policies, snapshot, users
+from ptp_pipeline.ledger.connection import Actor
+
+PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
+AS_OF = dt.date(2026, 4, 30)
+INSTALLMENT = 'STRUCT("sequence" INTEGER, due_date DATE, amount_minor BIGINT, grace_days INTEGER)[]'
+TYPES = {
+    "params": "org_id VARCHAR, as_of DATE, currency VARCHAR, timezone VARCHAR, business_day_rule VARCHAR, grace_days INTEGER,"
+    " exact_amount_window_days INTEGER, due_soon_days INTEGER, default_after_broken INTEGER, ledger_position BIGINT, policy_version"
+    " INTEGER",
+    "kind_policy": "kind VARCHAR, tolerance_amount DECIMAL(18,3), tolerance_percent DECIMAL(9,4)",
+    "currencies": "currency VARCHAR, exponent INTEGER",
+    "holidays": "date DATE, name VARCHAR",
+    "weekend": "iso_dow INTEGER",
+    "commitments": "commitment_id VARCHAR, kind VARCHAR, customer_id VARCHAR, currency VARCHAR, owner VARCHAR, channel VARCHAR,"
+    " contact_name VARCHAR,"
+    " contact_email VARCHAR, confidence INTEGER, confidence_reason VARCHAR, note VARCHAR, evidence_link VARCHAR, logged_by VARCHAR,"
+    " logged_at TIMESTAMP, source VARCHAR, file_sha256 VARCHAR, line_number INTEGER",
+    "versions": "commitment_id VARCHAR, version INTEGER, agreed_on DATE, amount_minor BIGINT, total_minor BIGINT, discount_minor BIGINT,"
+    " down_payment_minor BIGINT, frequency VARCHAR, installment_count INTEGER, first_due_date DATE, grace_days INTEGER,"
+    " overpayment_rule VARCHAR,"
+    f" invoice_ids VARCHAR[], custom_schedule {INSTALLMENT}, terms_digest VARCHAR, logged_by VARCHAR, logged_at TIMESTAMP, decision"
+    f" VARCHAR,"
+    " decided_by VARCHAR, decided_role VARCHAR, decided_at TIMESTAMP, decision_reason VARCHAR, cancelled_on DATE, cancel_reason VARCHAR,"
+    " is_paused BOOLEAN",
+    "overrides": "payment_id VARCHAR, commitment_id VARCHAR, decided_by VARCHAR, decided_at TIMESTAMP, reason VARCHAR",
+    "accepted_lines": "feed VARCHAR, file_sha256 VARCHAR, line_number INTEGER, outcome VARCHAR, commitment_id VARCHAR, rule"
+    " VARCHAR, reason VARCHAR",
+}
+
+
+def export(desk, directory, as_of=AS_OF):
+    with desk.as_(PIPELINE) as tx:
+        return snapshot.export(tx, directory, as_of)
+
+
+def rows(directory, table, what="*"):
+    import duckdb
+
+    with duckdb.connect() as con:
+        return con.execute(f"select {what} from read_parquet('{directory / table}.parquet')").fetchall()
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_every_table_has_the_types_the_models_expect(desk, tmp_path, is_empty):
+    import duckdb
+
+    if not is_empty:
+        desk.log("PLAN-1")
+    assert set(export(desk, tmp_path)) == set(TYPES) == set(snapshot.LEDGER_TABLES)
+    with duckdb.connect() as con:
+        for table, expected in TYPES.items():
+            described = con.execute(f"describe from read_parquet('{tmp_path / table}.parquet')").fetchall()
+            assert ", ".join(f"{name} {kind}" for name, kind, *_ in described) == expected, table
+
+
+def test_terms_decisions_and_events_arrive_whole(desk, new, tmp_path):
+    lines = [
+        {"sequence": 1, "due_date": "2026-03-06", "amount_minor": 50_000},
+        {"sequence": 2, "due_date": "2026-04-06", "amount_minor": 40_000, "grace_days": 2},
+    ]
+    desk.log(
+        "PLAN-1", frequency="custom", installment_count=None, custom_schedule=lines, invoice_ids=[], note='quotes ", commas\nand lines'
+    )
+    desk.log("PLAN-2", invoice_ids=["B", "A"])
+    with desk.as_("sue") as tx:
+        approvals.decide(tx, [("PLAN-1", 1)], "approve", "fine", "cli")
+    with desk.as_("cara") as tx:
+        commitments.cancel(tx, "PLAN-1", dt.date(2026, 5, 1), "settled")
+        overrides.set_target(tx, "PAY-1", "PLAN-1", "first guess")
+        overrides.set_target(tx, "PAY-1", None, "not ours")
+        commitments.log_many(tx, [new("PLAN-2", invoice_ids=["A", "B"], file_sha256="f" * 64, line_number=7)])
+    assert export(desk, tmp_path)["versions"] == 2
+    assert rows(tmp_path, "versions", "commitment_id, invoice_ids, custom_schedule, decision, decided_by, cancelled_on, cancel_reason") == [
+        (
+            "PLAN-1",
+            [],
+            [
+                {"sequence": 1, "due_date": dt.date(2026, 3, 6), "amount_minor": 50_000, "grace_days": None},
+                {"sequence": 2, "due_date": dt.date(2026, 4, 6), "amount_minor": 40_000, "grace_days": 2},
+            ],
+            "approve",
+            "sue",
+            dt.date(2026, 5, 1),
+            "settled",
+        ),
+        ("PLAN-2", ["A", "B"], None, None, None, None, None),
+    ]
+    assert rows(tmp_path, "commitments", "note, channel, file_sha256") == [('quotes ", commas\nand lines', "", None), ("", "", None)]
+    assert rows(tmp_path, "overrides", "payment_id, commitment_id, reason") == [("PAY-1", None, "not ours")]
+    assert rows(tmp_path, "accepted_lines", "line_number, outcome, commitment_id, rule") == [(7, "duplicate", "PLAN-2", "known_id")]
+
+
+def test_policy_and_pausing_are_those_of_the_day(desk, tmp_path):
+    desk.log("PR-1", kind="promise")
+    with desk.as_("cara") as tx:
+        commitments.pause(tx, "PR-1", dt.date(2026, 3, 10), "hospital")
+        commitments.resume(tx, "PR-1", dt.date(2026, 3, 20), "back")
+    with desk.operator() as tx:
+        policies.change(
+            tx,
+            {"grace_days": 4, "tolerance_amount.plan": "1.5", "tolerance_percent": "2", "calendar": "US"},
+            "campaign",
+            dt.date(2026, 3, 15),
+        )
+    seen = {}
+    for day in (5, 12, 25):
+        export(desk, tmp_path / str(day), dt.date(2026, 3, day))
+        ((grace, version),) = rows(tmp_path / str(day), "params", "grace_days, policy_version")
+        ((is_paused,),) = rows(tmp_path / str(day), "versions", "is_paused")
+        seen[day] = (grace, version, is_paused)
+    assert seen == {5: (0, 1, False), 12: (0, 1, True), 25: (4, 2, False)}
+    assert [tuple(map(str, row)) for row in rows(tmp_path / "25", "kind_policy")] == [
+        ("promise", "0.000", "2.0000"), ("repeating_promise", "0.000", "2.0000"), ("plan", "1.500", "2.0000"),
+    ]  # fmt: skip
+    assert (dt.date(2026, 7, 3), "Independence Day (observed)") in rows(tmp_path / "25", "holidays")
+    assert rows(tmp_path / "25", "weekend") == [(6,), (7,)]
+    assert rows(tmp_path / "5", "holidays") == []
+
+
+def test_the_same_ledger_gives_the_same_bytes(desk, tmp_path):
+    for n in range(5):
+        desk.log(f"PLAN-{n}")
+    export(desk, tmp_path / "a")
+    export(desk, tmp_path / "b")
+    for table in snapshot.LEDGER_TABLES:
+        assert (tmp_path / "a" / f"{table}.parquet").read_bytes() == (tmp_path / "b" / f"{table}.parquet").read_bytes()
+
+
+def test_the_position_moves_with_inputs_and_with_nothing_else(desk):
+    from ptp_pipeline.domain.messages import Message
+
+    def position():
+        with desk.as_(PIPELINE) as tx:
+            return snapshot.positions(tx)
+
+    start = position()
+    with desk.operator() as tx:
+        users.issue_token(tx, "cara")
+    with desk.as_(PIPELINE) as tx:
+        outbox.enqueue(tx, Message("daily", AS_OF, "k", ("a@b.c",), "s", "h", "t"))
+    assert position() == start
+    desk.log("PLAN-1")
+    logged = position()
+    with desk.as_("sue") as tx:
+        approvals.decide(tx, [("PLAN-1", 1)], "approve", "fine", "cli")
+    assert start < logged < position()

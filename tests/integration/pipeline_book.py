@@ -1,0 +1,118 @@
+"""A small book driven through the real pipeline: people signed in, files dropped, runs on an ephemeral Dagster instance."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from ptp_pipeline.build import build_defs
+from ptp_pipeline.jobs import RUN_ORG
+from ptp_pipeline.ledger import approvals, commitments, users
+from ptp_pipeline.ledger.connection import Actor, Ledger
+from ptp_pipeline.resources import Ptp
+from ptp_pipeline.run import _errors
+from ptp_pipeline.settings import Settings
+
+OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+INVOICES = """invoice_id,customer_id,customer_name,invoice_date,due_date,amount,currency,owner
+INV-1,C-1,Ace Tools,2026-01-05,2026-02-04,1000.00,USD,maria
+INV-2,C-2,Bolt Works,2026-01-06,2026-02-05,600.00,USD,maria
+"""
+COMMITMENTS = """commitment_id,kind,customer_id,agreed_on,amount,first_due_date,currency,invoice_ids,frequency,installment_count,owner
+PLAN-1,plan,C-1,2026-03-01,1000.00,2026-03-16,USD,INV-1,monthly,4,maria
+PROM-1,promise,C-2,2026-03-02,600.00,2026-03-06,USD,INV-2,once,1,maria
+"""
+PAYMENTS = """payment_id,customer_id,received_date,amount,currency,kind,reverses_payment_id,invoice_id,commitment_id,reference
+PAY-1,C-1,2026-03-16,250.00,USD,payment,,,PLAN-1,
+PAY-2,C-1,2026-04-10,300.00,USD,payment,,INV-1,,
+PAY-3,C-2,2026-03-05,600.00,USD,payment,,,,thanks PROM-1
+PAY-4,C-2,2026-03-20,600.00,USD,reversal,PAY-3,,,
+"""
+
+
+@dataclass
+class Book:
+    """One org of the test's own."""
+
+    settings: Settings
+    ledger: Ledger
+    org: str
+    people: dict[str, Actor] = field(default_factory=dict)
+
+    def hire(self, name: str, role: str) -> Actor:
+        """Add a person and sign them in."""
+        with self.ledger.operator(OPERATOR, self.org) as tx:
+            users.add_user(tx, name, role, f"correct-horse-battery-{name}", f"{name}@example.com")
+            token = users.issue_token(tx, name)
+        self.people[name] = users.authenticate_token(self.ledger, self.org, token, "cli")
+        return self.people[name]
+
+    def drop(self, feed: str, text: str, name: str = "file.csv") -> Path:
+        folder = self.settings.inbox(self.org, feed)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+        return folder / name
+
+    def drop_all(self) -> None:
+        self.drop("invoices", INVOICES)
+        self.drop("commitments", COMMITMENTS)
+        self.drop("payments", PAYMENTS)
+
+    def approve_all(self, by: str, decision: str = "approve") -> list[approvals.Decision]:
+        with self.ledger.transaction(self.org, self.people[by]) as tx:
+            items = [(item.commitment_id, item.version) for item in commitments.pending(tx)]
+            return approvals.decide(tx, items, decision, "as agreed on the phone", "cli") if items else []
+
+    def definitions(self) -> dg.Definitions:
+        return build_defs(self.settings, Ptp(self.settings, ledger=self.ledger))
+
+    def run(self, as_of: str, **config: Any) -> dg.ExecuteInProcessResult:
+        """The whole graph, which must succeed."""
+        result = self.try_run(as_of, **config)
+        assert result.success, _errors(result)
+        return result
+
+    def try_run(self, as_of: str, instance: dg.DagsterInstance | None = None, **config: Any) -> dg.ExecuteInProcessResult:
+        """The whole graph; the result is returned whether it succeeded or not."""
+        with instance or dg.DagsterInstance.ephemeral() as used:
+            used.add_dynamic_partitions("org", [self.org])
+            return (
+                self.definitions()
+                .resolve_job_def(RUN_ORG)
+                .execute_in_process(
+                    instance=used,
+                    partition_key=self.org,
+                    raise_on_error=False,
+                    run_config={
+                        "ops": {"ledger_snapshot": {"config": {"as_of": as_of}}, "published": {"config": config}},
+                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    },
+                )
+            )
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the current build, as an analyst would read it."""
+        with duckdb.connect(str((self.settings.current_build(self.org) / "ptp.duckdb").resolve()), read_only=True) as con:
+            return con.execute(sql).fetchall()
+
+    def facts(self) -> dict[str, list[tuple[Any, ...]]]:
+        """What a build says, without what may differ between two orgs told the same (file names, times of recording)."""
+        columns = {
+            "installments": "*",
+            "allocations": "*",
+            "payments": "payment_id, allocated_amount, unapplied_amount, reversed_amount, match_status, matched_by",
+            "broken_promises": "*",
+            "scorecard_customer": "*",
+            "transitions": "*",
+        }
+        return {table: self.query(f"select {wanted} from {table} order by all") for table, wanted in columns.items()}
+
+    def digest(self) -> str:
+        return str(self.query("select digest from run_info")[0][0])
+
+
+def day(text: str) -> date:
+    return date.fromisoformat(text)

@@ -22,7 +22,7 @@ _OPTIONS = {
     "decimal": "`.` or `,`; the other one may then separate thousands. Default: plain `1234.56`, no thousands.",
     "delimiter": "comma, semicolon, tab or pipe. Default: told from the header.",
     "encoding": "for example `windows-1252`. Default UTF-8, with or without BOM; UTF-16 with its BOM.",
-    "rounding": "`refuse` (default) quarantines what is finer than the currency; `round` rounds halves away from zero. Not in installments.",
+    "rounding": "`refuse` (default) quarantines what is finer than the currency; `round` rounds, halves away from zero.",
 }
 _INTRODUCTION = """\
 Drop CSV files in `<inbox>/<org>/<feed>/`. UTF-8, one header row, columns in any order; columns that are not listed are ignored.

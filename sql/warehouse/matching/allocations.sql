@@ -22,23 +22,36 @@ select
     a.amount_minor,
     p.received_date,
     r.matched_by,
-    (a.amount_minor // s.scale)
-    || case when s.exponent > 0 then '.' || lpad((a.amount_minor % s.scale)::varchar, s.exponent, '0') else '' end
-    || ' ' || p.currency || ' of payment ' || p.payment_id || ' (received ' || strftime(p.received_date, '%-d %b %Y') || ') went to '
-    || case
-        when v.kind = 'promise' then ''
-        when d.is_down_payment then 'the down payment of '
-        else 'installment ' || d.sequence || ' of '
-    end
-    || replace(v.kind, '_', ' ') || ' ' || v.commitment_id
-    || case when v.version > 1 then ' (version ' || v.version || ')' else '' end
-    || ', due ' || strftime(d.due_date, '%-d %b %Y') || ', because ' || r.why
-    || case
-        when p.received_date < v.effective_from
-            then ', as credit taken over when that version began on ' || strftime(v.effective_from, '%-d %b %Y')
-        else ''
-    end
-    || '.' as explanation,
+    -- One concat: a chain of || copies the sentence at every link.
+    concat(
+        a.amount_minor // s.scale,
+        case when s.exponent > 0 then '.' || lpad((a.amount_minor % s.scale)::varchar, s.exponent, '0') end,
+        ' ',
+        p.currency,
+        ' of payment ',
+        p.payment_id,
+        ' (received ',
+        strftime(p.received_date, '%-d %b %Y'),
+        ') went to ',
+        case
+            when v.kind = 'promise' then ''
+            when d.is_down_payment then 'the down payment of '
+            else concat('installment ', d.sequence, ' of ')
+        end,
+        replace(v.kind, '_', ' '),
+        ' ',
+        v.commitment_id,
+        case when v.version > 1 then concat(' (version ', v.version, ')') end,
+        ', due ',
+        strftime(d.due_date, '%-d %b %Y'),
+        ', because ',
+        r.why,
+        case
+            when p.received_date < v.effective_from
+                then concat(', as credit taken over when that version began on ', strftime(v.effective_from, '%-d %b %Y'))
+        end,
+        '.'
+    ) as explanation,
 from matching.applied as a
 inner join matching.receipts as p on a.payment_key = p.payment_key
 inner join matching.routes as r on a.payment_key = r.payment_key

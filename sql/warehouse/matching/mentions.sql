@@ -58,11 +58,10 @@ words as (
 tokens as (
     select payment_key, account_key, received_date, word as token,
     from words
-    where word <> ''
-    union
+    union all
     select payment_key, account_key, received_date, trim(word, '.#/-_'),
     from words
-    where word <> ''
+    where word <> trim(word, '.#/-_')
 ),
 
 by_reference as (
@@ -73,6 +72,7 @@ by_reference as (
     inner join names as n
         on t.account_key = n.account_key
         and t.token = lower(n.name)
+        and t.token <> ''
         and t.received_date >= n.effective_from
         and (n.effective_to is null or t.received_date < n.effective_to)
     group by t.payment_key

@@ -16,10 +16,23 @@ with accounts as (
     select customer_id, currency, min(version_key) as account_key,
     from matching.version_keys
     group by all
+),
+
+received as (
+    select *, row_number() over (partition by received_date order by payment_id) as number_of_day,
+    from raw.payments
+    where kind = 'payment' and received_date <= (select as_of from ledger.params)
+),
+
+-- Numbered day by day: one sort of everything would be three times slower.
+earlier_days as (
+    select received_date, sum(count(*)) over (order by received_date) - count(*) as row_count,
+    from received
+    group by received_date
 )
 
 select
-    row_number() over (order by p.received_date, p.payment_id) as payment_key,
+    (e.row_count + p.number_of_day)::bigint as payment_key,
     p.payment_id,
     p.customer_id,
     p.currency,
@@ -29,6 +42,6 @@ select
     p.invoice_id,
     p.commitment_id,
     p.reference,
-from raw.payments as p
+from received as p
+inner join earlier_days as e on p.received_date = e.received_date
 left join accounts as a on p.customer_id = a.customer_id and p.currency = a.currency
-where p.kind = 'payment' and p.received_date <= (select as_of from ledger.params)

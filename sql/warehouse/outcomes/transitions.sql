@@ -53,7 +53,8 @@ installments as (
             'currency': currency,
             'amount': said[1],
             'due_date': due_date,
-            'deadline': deadline,
+            -- of a kept one it may still move, with the end of the version
+            'deadline': case when to_phase in ('broken', 'recovered') then deadline end,
             'satisfied_on': case when to_phase in ('kept', 'recovered') then satisfied_on end,
             'paid_by_deadline': case when to_phase = 'broken' then said[2] end,
             'missing_at_deadline': case when to_phase = 'broken' then said[3] end,

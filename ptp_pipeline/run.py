@@ -106,10 +106,20 @@ def _errors(result: Any) -> list[str]:
         if event.is_step_failure:
             data = event.step_failure_data
             said = data.user_failure_data.description if data.user_failure_data else None
-            words.append(f"{event.step_key}: {said or (data.error.message if data.error else 'failed')}".strip())
+            words.append(f"{event.step_key}: {said or _own_words(data.error)}")
+        elif event.event_type_value == "RESOURCE_INIT_FAILURE":
+            words.append(_own_words(event.engine_event_data.error))
         elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
             check = event.asset_check_evaluation_data
             words.append(f"check {check.check_name} on {check.asset_key.to_user_string()} does not hold")
-        elif event.is_failure and event.is_resource_init_failure:
-            words.append(str(event.message))
     return words
+
+
+def _own_words(error: Any) -> str:
+    """The message of the error that started it, without the name of its class."""
+    if error is None:
+        return "failed without saying why"
+    while error.cause:
+        error = error.cause
+    message = str(error.message).strip()
+    return message.removeprefix(f"{error.cls_name}: ").split(": ", 1)[-1] if message.startswith("ptp_pipeline.") else message

@@ -455,7 +455,7 @@ def decided_by_people(book: Book) -> None:
     book.act("reject", commitment_id=generous.commitment_id, reason="Forty percent off without a hardship letter.")
 
 
-def renegotiate(book: Book, commitment: Commitment, agreed: str, cents: int, first_due: str, reason: str, **terms: Any) -> None:  # noqa: PLR0917
+def renegotiate(book: Book, commitment: Commitment, agreed: str, cents: int, first_due: str, reason: str, **terms: Any) -> None:
     kind = commitment.kind
     count = terms.get("count", 1)
     book.act(

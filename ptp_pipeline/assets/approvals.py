@@ -36,7 +36,7 @@ class DecisionForm(dg.Config):
 
 
 @dg.asset(partitions_def=orgs_partitions, group_name="approvals", kinds={"postgres"})
-def approval_form(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult:
+def approval_form(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult[Any]:
     """Everything waiting for a decision: terms, schedule preview and guardrails, as metadata of the newest materialization."""
     from ptp_pipeline.ledger import commitments, policies
 
@@ -56,7 +56,7 @@ def form_markdown(ptp: Ptp, pending: list["PendingItem"], policy: Any) -> str:
 
 
 @dg.asset(partitions_def=orgs_partitions, group_name="approvals", deps=[approval_form], kinds={"postgres"})
-def approval_decisions(context: dg.AssetExecutionContext, config: DecisionForm, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult:
+def approval_decisions(context: dg.AssetExecutionContext, config: DecisionForm, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult[Any]:
     """Approve, reject or send back items of the approval form. Needs your one-time approval code."""
     from ptp_pipeline.ledger import approvals, commitments
 

@@ -1,6 +1,7 @@
 """The morning mail as an asset, and the op that empties the outbox. How a message looks is the notify package's business."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -24,7 +25,7 @@ class MailDay(dg.Config):
     deps=[["published", "broken_promises"], ["published", "installments"]],
     kinds={"email"},
 )
-def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult:
+def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult[Any]:
     """The day's broken-promise mail, by owner, with totals. Materializing it again never sends it again."""
     from ptp_pipeline.ledger import outbox, policies
     from ptp_pipeline.notify.daily import compose_broken_promises

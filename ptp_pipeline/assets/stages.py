@@ -12,7 +12,7 @@ from ptp_pipeline.errors import PtpError
 from ptp_pipeline.partitions import orgs_partitions
 from ptp_pipeline.warehouse.models import TableStats, Warehouse, stage_models
 
-Results = Iterator[dg.MaterializeResult | dg.AssetCheckResult]
+Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
 
 def table_specs(stage: str, tables: Mapping[str, str], deps: Mapping[str, Sequence[str]]) -> list[dg.AssetSpec]:
@@ -66,7 +66,7 @@ def _anchor_table(stage: str) -> str:
 
 def results(
     stage: str, stats: Mapping[str, TableStats], extra: Mapping[str, Mapping[str, Any]] | None = None
-) -> Iterator[dg.MaterializeResult]:
+) -> Iterator[dg.MaterializeResult[Any]]:
     """Row counts and columns of every table a stage made; `extra` is further metadata by table."""
     described = {m.table: m.columns for m in stage_models(stage)}
     in_order = [table for table in described if table in stats] or sorted(stats)  # Dagster wants what is read first, first

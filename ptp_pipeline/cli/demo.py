@@ -81,7 +81,7 @@ def _own_settings(home: Path) -> Iterator["Settings"]:
         del os.environ[name]
     os.environ["PTP_HOME"] = str(home)
     try:
-        yield Settings(settle_seconds=0)  # type: ignore[call-arg]
+        yield Settings(settle_seconds=0)
     finally:
         os.environ.clear()
         os.environ.update(before)

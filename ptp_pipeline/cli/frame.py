@@ -90,7 +90,7 @@ def _settings(environment: tuple[tuple[str, str], ...]) -> "Settings":  # noqa: 
     from ptp_pipeline.settings import Settings
 
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         wrong = "; ".join(f"PTP_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise UsageError(f"A setting in the environment is not usable: {wrong}.", "Correct or unset it.") from None

@@ -61,7 +61,7 @@ class Ledger:
 
         url = self.settings.database_url
         if url is None:
-            return dict(embedded.start(self.settings))
+            return embedded.start(self.settings)
         return {k: v for k, v in conninfo_to_dict(url.get_secret_value()).items() if v is not None}
 
     @cached_property

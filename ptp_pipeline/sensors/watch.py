@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -135,7 +135,7 @@ def _due(context: dg.ScheduleEvaluationContext, ptp: Ptp, tag: str, at: time) ->
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="06:00 in each org's own time zone: what did not arrive is broken the same morning. Looks every 15 minutes.",
 )
-def daily_run(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> Iterable[dg.RunRequest]:
+def daily_run(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> Iterator[dg.RunRequest]:
     known = set(context.instance.get_dynamic_partitions(ORGS))
     for org, day in _due(context, ptp, DAILY_TAG, RUN_AT):
         if org in known:
@@ -155,7 +155,7 @@ def daily_run(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp])
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="07:00 in each org's own time zone, as soon as the day's build is published.",
 )
-def daily_mail_schedule(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> Iterable[dg.RunRequest]:
+def daily_mail_schedule(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> Iterator[dg.RunRequest]:
     from ptp_pipeline.warehouse.publish import current_as_of
 
     for org, day in _due(context, ptp, MAIL_TAG, MAIL_AT):
@@ -182,7 +182,7 @@ def failed_run_sensor(context: dg.RunFailureSensorContext, ptp: dg.ResourceParam
     run = context.dagster_run
     if not (org := run.tags.get(PARTITION_TAG)):
         return
-    causes = [e.event_specific_data.error.to_string() for e in context.get_step_failure_events() if e.event_specific_data.error]
+    causes = [data.error.to_string() for e in context.get_step_failure_events() if (data := e.step_failure_data).error]
     summary = causes[0] if causes else context.failure_event.message or "The run stopped."
     with ptp.ledger.transaction(org, PIPELINE) as tx:
         outbox.enqueue(tx, run_failed(org, run.job_name, run.run_id, summary, policies.current(tx)))

@@ -11,12 +11,24 @@ from ptp_pipeline.warehouse.models import PythonStep, stage_models
 if TYPE_CHECKING:
     import duckdb
 
+# Copies of what the groups still waiting need: a turn must not cost a scan of a book of millions.
+_WAITING = """
+create table matching.waiting_turns as
+select * from matching.turns where turn > 1 order by turn;
+
+create table matching.waiting_entries as
+select * from matching.entries where replay_id in (select replay_id from matching.waiting_turns);
+
+create table matching.waiting_applied as
+select * from matching.applied where replay_id in (select replay_id from matching.waiting_turns);
+"""
+
 # A new version's credit is what payments, which could have paid an earlier version, have left when its turn comes.
 _MONEY = """
 create or replace table matching.turn_money as
 with now_up as (
     select replay_id, target_id, payment_key, amount_minor
-    from matching.turns
+    from matching.waiting_turns
     where turn = {turn}
 ),
 
@@ -29,13 +41,13 @@ offered as (
     from now_up as n
     inner join matching.version_keys as v on n.target_id = v.version_key
     inner join matching.credit_sources as s on v.version_key = s.version_key
-    inner join matching.entries as e on n.replay_id = e.replay_id and s.target_id = e.target_id
+    inner join matching.waiting_entries as e on n.replay_id = e.replay_id and s.target_id = e.target_id
     where n.payment_key is null and e.received_date < v.effective_from
 ),
 
 spent as (
     select replay_id, payment_key, sum(amount_minor) as amount_minor
-    from matching.applied
+    from matching.waiting_applied
     where replay_id in (select replay_id from now_up)
     group by replay_id, payment_key
 )
@@ -55,7 +67,7 @@ with targets as (
 
 paid as (
     select replay_id, installment_key, sum(amount_minor) as amount_minor
-    from matching.applied
+    from matching.waiting_applied
     where replay_id in (select replay_id from targets)
     group by replay_id, installment_key
 )
@@ -71,12 +83,15 @@ where d.amount_minor > coalesce(p.amount_minor, 0)
 
 def apply_later_turns(con: "duckdb.DuckDBPyConnection") -> None:
     """Apply the second turn and those after it, one of every group at a time. Needs `matching.applied` with the first."""
-    (applied,) = (model for model in stage_models("matching") if model.table == "applied")
-    (last_turn,) = con.execute("select coalesce(max(turn), 0) from matching.turns").fetchall()[0]
+    (one_turn,) = (model.sql for model in stage_models("matching") if model.table == "applied")
+    con.execute(_WAITING)
+    (last_turn,) = con.execute("select coalesce(max(turn), 0) from matching.waiting_turns").fetchall()[0]
     for turn in range(2, last_turn + 1):
         con.execute(_MONEY.format(turn=turn))
         con.execute(_DUES)
-        con.execute(f"insert into matching.applied\n{applied.sql}")
+        con.execute(f"create or replace table matching.turn_applied as\n{one_turn}")
+        con.execute("insert into matching.waiting_applied select * from matching.turn_applied")
+        con.execute("insert into matching.applied select * from matching.turn_applied")
 
 
 PYTHON_STEPS: dict[str, PythonStep] = {"applied": apply_later_turns}

@@ -101,7 +101,7 @@ def publish(
     }
     tables, digest, notes = _write(settings, warehouse, fresh, info)
     validation = validate_tables(fresh / "tables", fresh / "data_docs") if validate else None
-    is_current = (validation is None or validation.passed) and (make_current or as_of >= (_current_as_of(root) or as_of))
+    is_current = (validation is None or validation.passed) and (make_current or as_of >= (current_as_of(settings, org) or as_of))
     build = Build(root / build_id, build_id, org, as_of, built_at, run_id, digest, tables, is_current, validation, notes)
     manifest = {**asdict(build), "path": build_id}
     del manifest["is_current"]
@@ -244,8 +244,9 @@ def _free_name(root: Path, name: str) -> str:
     return free
 
 
-def _current_as_of(root: Path) -> date | None:
-    manifest = root / "current" / MANIFEST
+def current_as_of(settings: Settings, org: str) -> date | None:
+    """The business date of the org's current build; None before the first."""
+    manifest = settings.current_build(org) / MANIFEST
     return date.fromisoformat(json.loads(manifest.read_text(encoding="utf-8"))["as_of"]) if manifest.exists() else None
 
 

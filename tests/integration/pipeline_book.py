@@ -1,16 +1,16 @@
 """A small book driven through the real pipeline: people signed in, files dropped, runs on an ephemeral Dagster instance."""
 
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import duckdb
 
 from ptp_pipeline.build import build_defs
 from ptp_pipeline.jobs import RUN_ORG
-from ptp_pipeline.ledger import approvals, commitments, users
+from ptp_pipeline.ledger import approvals, commitments, orgs, users
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.resources import Ptp
 from ptp_pipeline.run import _errors
@@ -69,21 +69,22 @@ class Book:
     def definitions(self) -> dg.Definitions:
         return build_defs(self.settings, Ptp(self.settings, ledger=self.ledger))
 
-    def run(self, as_of: str, **config: Any) -> dg.ExecuteInProcessResult:
-        """The whole graph, which must succeed."""
+    def run(self, as_of: str, **config: Any) -> Path:
+        """The whole graph, which must succeed; returns the build's folder."""
         result = self.try_run(as_of, **config)
         assert result.success, _errors(result)
-        return result
+        events = {e.asset_key.path[-1]: e.materialization.metadata for e in result.get_asset_materialization_events()}
+        return Path(str(events["build"]["path"].value))
 
-    def try_run(self, as_of: str, instance: dg.DagsterInstance | None = None, **config: Any) -> dg.ExecuteInProcessResult:
+    def try_run(self, as_of: str, **config: Any) -> dg.ExecuteInProcessResult:
         """The whole graph; the result is returned whether it succeeded or not."""
-        with instance or dg.DagsterInstance.ephemeral() as used:
-            used.add_dynamic_partitions("org", [self.org])
+        with dg.DagsterInstance.ephemeral() as instance:
+            instance.add_dynamic_partitions("org", [self.org])
             return (
                 self.definitions()
                 .resolve_job_def(RUN_ORG)
                 .execute_in_process(
-                    instance=used,
+                    instance=instance,
                     partition_key=self.org,
                     raise_on_error=False,
                     run_config={
@@ -93,12 +94,12 @@ class Book:
                 )
             )
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        """Rows of the current build, as an analyst would read it."""
-        with duckdb.connect(str((self.settings.current_build(self.org) / "ptp.duckdb").resolve()), read_only=True) as con:
+    def query(self, sql: str, build: Path | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a build (the current one), as an analyst would read it."""
+        with duckdb.connect(str(((build or self.settings.current_build(self.org)) / "ptp.duckdb").resolve()), read_only=True) as con:
             return con.execute(sql).fetchall()
 
-    def facts(self) -> dict[str, list[tuple[Any, ...]]]:
+    def facts(self, build: Path | None = None) -> dict[str, list[tuple[Any, ...]]]:
         """What a build says, without what may differ between two orgs told the same (file names, times of recording)."""
         columns = {
             "installments": "*",
@@ -108,11 +109,15 @@ class Book:
             "scorecard_customer": "*",
             "transitions": "*",
         }
-        return {table: self.query(f"select {wanted} from {table} order by all") for table, wanted in columns.items()}
-
-    def digest(self) -> str:
-        return str(self.query("select digest from run_info")[0][0])
+        return {table: self.query(f"select {wanted} from {table} order by all", build) for table, wanted in columns.items()}
 
 
-def day(text: str) -> date:
-    return date.fromisoformat(text)
+def new_book(settings: Settings, ledger: Ledger, *, drop: bool = True) -> Book:
+    """A fresh org with collector maria and supervisor sam; the small book's files wait in its inbox unless told not to."""
+    book = Book(settings, ledger, f"org{uuid4().hex[:10]}")
+    orgs.create_org(ledger, book.org, OPERATOR)
+    book.hire("maria", "collector")
+    book.hire("sam", "supervisor")
+    if drop:
+        book.drop_all()
+    return book

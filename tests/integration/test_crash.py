@@ -4,14 +4,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from ptp_pipeline.ledger import orgs
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import CHECKOUT, Settings
-from tests.integration.pipeline_book import OPERATOR, Book
+from tests.integration.pipeline_book import Book, new_book
 
 # Dies right before the n-th rename or link of a run: the moments at which files, claims, stages and builds change hands.
 KILLED_RUN = """
@@ -31,15 +29,7 @@ sys.addaudithook(watch)
 outcome = run_org(Settings(home=home, settle_seconds=0), org, as_of)
 sys.exit(0 if outcome.ok else 1)
 """
-KILL_POINTS = (2, 5, 9, 14, 20, 26)
-
-
-def new_book(settings: Settings, ledger: Ledger) -> Book:
-    book = Book(settings, ledger, f"org{uuid4().hex[:10]}")
-    orgs.create_org(ledger, book.org, OPERATOR)
-    book.hire("sam", "supervisor")
-    book.drop_all()
-    return book
+FIRST_RUN, LATER_RUN = (2, 5, 8, 11), (7, 16, 23)
 
 
 def killed_run(home: Path, org: str, as_of: str, at: int) -> int:
@@ -62,12 +52,12 @@ def calm(settings: Settings, ledger: Ledger) -> Book:
 
 def test_a_run_killed_anywhere_and_run_again_publishes_the_same_tables(settings: Settings, ledger: Ledger, calm: Book) -> None:
     book = new_book(settings, ledger)
-    codes = [killed_run(settings.home, book.org, "2026-03-31", at) for at in KILL_POINTS]
-    assert codes[:4] == [-signal.SIGKILL] * 4
+    codes = [killed_run(settings.home, book.org, "2026-03-31", at) for at in FIRST_RUN]
+    assert codes == [-signal.SIGKILL] * len(FIRST_RUN)
     book.run("2026-03-31")
     book.approve_all("sam")
-    codes = [killed_run(settings.home, book.org, "2026-05-19", at) for at in KILL_POINTS[:3]]
-    assert -signal.SIGKILL in codes
+    codes = [killed_run(settings.home, book.org, "2026-05-19", at) for at in LATER_RUN]
+    assert codes == [-signal.SIGKILL] * len(LATER_RUN)
     book.run("2026-05-19")
     assert book.facts() == calm.facts()
     assert [row["status"] for row in _files(book)] == ["accepted"] * 3

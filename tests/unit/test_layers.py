@@ -8,7 +8,7 @@ import pytest
 from ptp_pipeline.settings import CHECKOUT
 
 PACKAGE = CHECKOUT / "ptp_pipeline"
-BASE = {"errors", "settings"}
+BASE = {"errors", "settings", "__version__"}
 ALLOWED = {
     "domain": BASE,
     "ledger": BASE | {"domain"},

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from pydantic import Field
 
-from ptp_pipeline.assets.stages import Results, check_specs, model_specs, plain_failure, results, run_checks, table_specs
+from ptp_pipeline.assets.stages import Results, model_specs, plain_failure, results, table_specs
+from ptp_pipeline.checks import check_specs, run_checks
 from ptp_pipeline.errors import PtpError, UsageError
 from ptp_pipeline.feeds.build import FEED_TABLES
 from ptp_pipeline.ledger.snapshot import LEDGER_TABLES

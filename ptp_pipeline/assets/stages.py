@@ -1,7 +1,4 @@
-"""One multi-asset per stage of the warehouse: few steps, every table visible. Rules are in sql/warehouse and the services.
-
-A stage's blocking checks run inside its step: a violated invariant stops everything downstream.
-"""
+"""One multi-asset per stage of the warehouse: few steps, every table visible. Rules are in sql/warehouse and the services."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +7,7 @@ import dagster as dg
 
 from ptp_pipeline.errors import PtpError
 from ptp_pipeline.partitions import orgs_partitions
-from ptp_pipeline.warehouse.models import TableStats, Warehouse, stage_models
+from ptp_pipeline.warehouse.models import TableStats, stage_models
 
 Results = Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]
 
@@ -51,19 +48,6 @@ def model_specs(stage: str) -> list[dg.AssetSpec]:
     )
 
 
-def check_specs(stage: str) -> list[dg.AssetCheckSpec]:
-    """Blocking checks of a stage, one per file of sql/warehouse/checks."""
-    from ptp_pipeline.warehouse.checks import stage_checks
-
-    anchor = [stage, _anchor_table(stage)]
-    return [dg.AssetCheckSpec(c.name, asset=anchor, description=c.message, blocking=True) for c in stage_checks(stage)]
-
-
-def _anchor_table(stage: str) -> str:
-    """The table a stage's checks are shown at."""
-    return {"raw": "files", "core": "installments", "matching": "allocations", "outcomes": "installments"}.get(stage, "installments")
-
-
 def results(
     stage: str, stats: Mapping[str, TableStats], extra: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Iterator[dg.MaterializeResult[Any]]:
@@ -78,19 +62,6 @@ def results(
         yield dg.MaterializeResult(
             asset_key=[stage, table],
             metadata={"dagster/row_count": made.rows, "dagster/column_schema": schema, **(extra or {}).get(table, {})},
-        )
-
-
-def run_checks(stage: str, warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
-    """Evaluate a stage's invariants; each violation shows sample rows."""
-    from ptp_pipeline.warehouse.checks import run_stage_checks
-
-    for outcome in run_stage_checks(warehouse, stage):
-        yield dg.AssetCheckResult(
-            passed=outcome.passed,
-            asset_key=[stage, _anchor_table(stage)],
-            check_name=outcome.name,
-            metadata={"violations": outcome.count, "sample": dg.MetadataValue.json(outcome.sample)},
         )
 
 

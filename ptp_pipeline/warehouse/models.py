@@ -99,6 +99,11 @@ def stage_models(stage: str) -> tuple[Model, ...]:
     return tuple(models[name] for name in order.static_order())
 
 
+def sql_text(value: object) -> str:
+    """A value as a text literal: statements that take no parameters (views, copy, attach, comments) still get paths safely."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def connect(settings: Settings, spill: Path | None = None) -> "duckdb.DuckDBPyConnection":
     """An in-memory DuckDB: UTC, bounded memory, never loading extensions from the network."""
     import duckdb
@@ -114,7 +119,7 @@ def connect(settings: Settings, spill: Path | None = None) -> "duckdb.DuckDBPyCo
         },
     )
     if spill is not None:
-        con.execute(f"set temp_directory = '{spill}'")
+        con.execute(f"set temp_directory = {sql_text(spill)}")
     return con
 
 
@@ -138,7 +143,7 @@ class Warehouse:
         for stage in stages:
             con.execute(f"create schema if not exists {stage}")
             for parquet in sorted(self.stage_dir(stage).glob("*.parquet")):
-                con.execute(f"create view {stage}.{parquet.stem} as select * from read_parquet('{parquet}')")
+                con.execute(f"create view {stage}.{parquet.stem} as select * from read_parquet({sql_text(parquet)})")
         return con
 
     def run_stage(
@@ -173,7 +178,7 @@ class Warehouse:
         stats = {}
         for table in sorted(tables):
             stats[table] = table_stats(con, f"{stage}.{table}")
-            con.execute(f"copy {stage}.{table} to '{fresh / table}.parquet' (format parquet, compression zstd)")
+            con.execute(f"copy {stage}.{table} to {sql_text(fresh / f'{table}.parquet')} (format parquet, compression zstd)")
         self.swap_in(stage, fresh)
         return stats
 

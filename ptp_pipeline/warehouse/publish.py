@@ -21,7 +21,7 @@ from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse.expectations import Validation
 from ptp_pipeline.warehouse.expectations import validate as validate_tables
-from ptp_pipeline.warehouse.models import Model, Warehouse, connect, stage_models, table_stats
+from ptp_pipeline.warehouse.models import Model, Warehouse, connect, sql_text, stage_models, table_stats
 
 if TYPE_CHECKING:
     import duckdb
@@ -145,9 +145,9 @@ def _write(settings: Settings, warehouse: Warehouse, fresh: Path, info: Mapping[
     try:
         # Here the order of rows is part of the result.
         con.execute("set preserve_insertion_order = true; set timezone = 'UTC'")
-        con.execute(f"attach {_text(fresh / DATABASE)} as built (storage_version '{STORAGE_VERSION}')")
+        con.execute(f"attach {sql_text(fresh / DATABASE)} as built (storage_version '{STORAGE_VERSION}')")
         for model in models:
-            made = _text(f"{stage / model.table}.parquet")
+            made = sql_text(f"{stage / model.table}.parquet")
             con.execute(f"create table built.{model.table} as select * from read_parquet({made}) order by {order_of(model)}")
             _comment(con, f"built.{model.table}", f"{model.description} Grain: {model.grain}.", model.columns)
         digest = content_digest(con, {m.table: f"built.{m.table}" for m in models})
@@ -157,11 +157,13 @@ def _write(settings: Settings, warehouse: Warehouse, fresh: Path, info: Mapping[
         for name in names:
             stats = table_stats(con, f"built.{name}")
             tables[name] = stats.rows
-            con.execute(f"copy built.{name} to {_text(fresh / 'tables' / f'{name}.parquet')} (format parquet, compression zstd)")
+            con.execute(f"copy built.{name} to {sql_text(fresh / 'tables' / f'{name}.parquet')} (format parquet, compression zstd)")
             text = [column for column, kind in stats.columns if kind == "VARCHAR"]
             guarded = ", ".join(f'{guard_sql(_quoted(c))} as "{c}"' for c in text)
             replaced = f" replace ({guarded})" if guarded else ""
-            con.execute(f"copy (select *{replaced} from built.{name}) to {_text(fresh / 'reports' / f'{name}.csv')} (format csv, header)")
+            con.execute(
+                f"copy (select *{replaced} from built.{name}) to {sql_text(fresh / 'reports' / f'{name}.csv')} (format csv, header)"
+            )
         notes = [note for name in SPREADSHEETS if (note := _write_spreadsheet(con, name, tables[name], fresh, info["as_of"]))]
         con.execute("detach built")
     finally:
@@ -184,13 +186,9 @@ def _write_run_info(con: "duckdb.DuckDBPyConnection", info: Mapping[str, object]
 
 def _comment(con: "duckdb.DuckDBPyConnection", table: str, description: str, columns: Mapping[str, str]) -> None:
     """Keep the data dictionary inside the file, where every client shows it."""
-    con.execute(f"comment on table {table} is {_text(description)}")
+    con.execute(f"comment on table {table} is {sql_text(description)}")
     for column, meaning in columns.items():
-        con.execute(f'comment on column {table}."{column}" is {_text(meaning)}')
-
-
-def _text(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
+        con.execute(f'comment on column {table}."{column}" is {sql_text(meaning)}')
 
 
 def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, fresh: Path, as_of: object) -> str:
@@ -227,7 +225,7 @@ def _refuse_other_date(warehouse: Warehouse, org: str, as_of: date) -> None:
         raise WorkFailed(f"There is nothing to publish for {org}: the run made no {', '.join(missing) or 'parameters'}.", again)
     con = connect(warehouse.settings)
     try:
-        (made_for,) = con.execute(f"select as_of from read_parquet({_text(params)})").fetchall()[0]
+        (made_for,) = con.execute(f"select as_of from read_parquet({sql_text(params)})").fetchall()[0]
     finally:
         con.close()
     if made_for != as_of:

@@ -1,0 +1,465 @@
+"""Each route, each messy case, in a book of a few lines. Amounts are cents unless a currency says otherwise."""
+
+import pytest
+
+from ptp_pipeline.domain.money import exponent
+
+from .books import EXPONENTS, Book, match
+
+
+def one_plan() -> Book:
+    book = Book()
+    book.commit("C-9", "02-01", ("03-01", 10000), ("04-01", 10000), invoices=["INV-4"])
+    return book
+
+
+def two_plans() -> Book:
+    book = Book()
+    book.commit("C-1", "02-01", ("03-10", 10000), ("04-10", 10000), invoices=["INV-1"])
+    book.commit("C-2", "02-01", ("03-05", 7000), ("04-05", 7000), invoices=["INV-2", "INV-10"])
+    return book
+
+
+def route_of(book: Book, payment_id: str = "P-1") -> tuple[str | None, str | None]:
+    row = match(book).payment(payment_id)
+    return row["matched_by"], row["target_commitment_id"]
+
+
+def reason_of(book: Book, payment_id: str = "P-1") -> str:
+    row = match(book).payment(payment_id)
+    assert row["matched_by"] is None
+    assert row["unapplied_minor"] == row["amount_minor"]
+    return row["reason"]
+
+
+# Routes, in the order in which they apply
+
+
+def test_an_override_beats_the_commitment_named_on_the_row() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, commitment_id="C-1")
+    book.overrides["P-1"] = "C-2"
+    assert route_of(book) == ("override", "C-2")
+
+
+def test_an_override_to_nothing_sets_the_payment_aside_with_its_reason() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, commitment_id="C-1")
+    book.overrides["P-1"] = None
+    row = match(book).payment("P-1")
+    assert (row["match_status"], row["unapplied_minor"]) == ("set_aside", 500)
+    assert row["reason"] == "Set aside by ann: told by phone."
+
+
+def test_the_commitment_on_the_row_beats_its_invoice() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, commitment_id="C-1", invoice_id="INV-2")
+    assert route_of(book) == ("commitment_id", "C-1")
+
+
+def test_the_invoice_on_the_row_beats_the_reference() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, invoice_id="INV-1", reference="C-2")
+    assert route_of(book) == ("invoice_id", "C-1")
+
+
+def test_of_two_commitments_covering_an_invoice_the_one_agreed_first_gets_the_money() -> None:
+    book = Book()
+    book.commit("C-1", "02-02", ("03-10", 10000), invoices=["INV-1"])
+    book.commit("C-2", "02-01", ("03-10", 10000), invoices=["INV-1"])
+    book.pay("P-1", "03-01", 500, invoice_id="INV-1")
+    assert route_of(book) == ("invoice_id", "C-2")
+
+
+@pytest.mark.parametrize("reference", ["C-2", "pmt for c-2.", "RE: (c-2)", "INV-10", "inv-10,inv-999", "#INV-2", "thanks\tINV-2"])
+def test_a_reference_names_a_commitment_or_an_invoice_in_any_case_and_punctuation(reference: str) -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, reference=reference)
+    assert route_of(book) == ("reference", "C-2")
+
+
+@pytest.mark.parametrize("reference", ["INV-100", "XINV-10", "C-22", "C 2", "", "   "])
+def test_a_part_of_a_word_in_the_reference_names_nothing(reference: str) -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, reference=reference)
+    assert route_of(book) == ("oldest_due", None)
+
+
+def test_a_reference_naming_a_commitment_and_an_invoice_goes_to_the_commitment() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, reference="INV-1 C-2")
+    assert route_of(book) == ("reference", "C-2")
+
+
+def test_an_amount_equal_to_exactly_one_installment_due_nearby_routes_there() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-12", 7000)
+    assert route_of(book) == ("exact_amount", "C-2")
+
+
+def test_an_equal_amount_due_a_day_outside_the_window_does_not_count() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-13", 7000)
+    assert route_of(book) == ("oldest_due", None)
+
+
+def test_an_amount_equal_to_two_installments_due_nearby_is_no_evidence() -> None:
+    book = two_plans()
+    book.commit("C-3", "02-01", ("03-08", 7000))
+    book.pay("P-1", "03-06", 7000)
+    assert route_of(book) == ("oldest_due", None)
+
+
+def test_the_only_commitment_in_force_gets_an_unnamed_payment() -> None:
+    book = two_plans()
+    book.versions[0].cancelled_on = book.versions[0].agreed_on.replace(day=20)
+    book.pay("P-1", "02-20", 500)
+    assert route_of(book) == ("only_commitment", "C-2")
+
+
+def test_among_several_commitments_unnamed_money_pays_what_falls_due_first() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 18000)
+    assert match(book).applied() == [("P-1", "C-1", 1, 1, 10000), ("P-1", "C-2", 1, 1, 7000), ("P-1", "C-2", 1, 2, 1000)]
+
+
+def test_what_falls_due_on_one_day_is_paid_by_commitment_then_by_place_in_its_schedule() -> None:
+    book = Book()
+    book.commit("C-2", "02-01", ("03-10", 100))
+    book.commit("C-1", "02-01", ("03-05", 100), ("03-10", 100))
+    book.pay("P-1", "03-01", 220)
+    assert match(book).applied() == [("P-1", "C-1", 1, 1, 100), ("P-1", "C-1", 1, 2, 100), ("P-1", "C-2", 1, 1, 20)]
+
+
+def test_named_and_unnamed_money_take_turns_in_order_of_date() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 7000, reference="anything")
+    book.pay("P-2", "03-02", 4000, commitment_id="C-1")
+    book.pay("P-3", "03-03", 12000)
+    assert match(book).applied() == [
+        ("P-1", "C-2", 1, 1, 7000),
+        ("P-2", "C-1", 1, 1, 4000),
+        ("P-3", "C-1", 1, 1, 6000),
+        ("P-3", "C-2", 1, 2, 6000),
+    ]
+
+
+# Direction that cannot be followed
+
+
+def test_money_received_before_the_agreement_stays_unapplied() -> None:
+    book = one_plan()
+    book.pay("P-1", "01-31", 500, commitment_id="C-9")
+    assert reason_of(book) == "Commitment C-9 was agreed on 1 Feb 2026, after the money came in on 31 Jan 2026."
+
+
+def test_money_on_the_day_of_the_agreement_counts() -> None:
+    book = one_plan()
+    book.pay("P-1", "02-01", 500, commitment_id="C-9")
+    assert match(book).applied() == [("P-1", "C-9", 1, 1, 500)]
+
+
+@pytest.mark.parametrize(
+    ("decision", "reason"),
+    [
+        (None, "Commitment C-5 is not approved yet."),
+        ("send_back", "Commitment C-5 was sent back and is not approved."),
+        ("reject", "Commitment C-5 was rejected."),
+    ],
+)
+def test_money_for_terms_nobody_approved_is_not_given_to_another_commitment(decision: str | None, reason: str) -> None:
+    book = one_plan()
+    book.commit("C-5", "02-01", ("03-01", 10000), decision=decision)
+    book.pay("P-1", "03-01", 10000, commitment_id="C-5")
+    assert reason_of(book) == reason
+
+
+def test_money_for_another_customers_commitment_stays_unapplied() -> None:
+    book = one_plan()
+    book.commit("C-5", "02-01", ("03-01", 10000), customer="K2")
+    book.pay("P-1", "03-01", 10000, commitment_id="C-5")
+    assert reason_of(book) == "Commitment C-5 belongs to another customer."
+
+
+def test_money_in_another_currency_than_the_commitment_named_stays_unapplied() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000, commitment_id="C-9", currency="EUR")
+    assert reason_of(book) == "The payment is in EUR, but commitment C-9 is in USD."
+
+
+def test_money_after_a_cancellation_never_goes_to_the_cancelled_commitment() -> None:
+    book = Book()
+    book.commit("C-9", "02-01", ("03-01", 10000), cancelled_on="02-10")
+    book.pay("P-1", "02-09", 100, commitment_id="C-9")
+    book.pay("P-2", "02-10", 100, commitment_id="C-9")
+    assert match(book).applied() == [("P-1", "C-9", 1, 1, 100)]
+    assert reason_of(book, "P-2") == "Commitment C-9 was cancelled on 10 Feb 2026."
+
+
+def test_an_unknown_commitment_id_falls_through_to_the_next_rule_and_is_mentioned() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 500, commitment_id="C-404", invoice_id="INV-4")
+    row = match(book).payment("P-1")
+    assert (row["matched_by"], row["allocated_minor"]) == ("invoice_id", 500)
+    assert row["reason"].endswith("The payment names commitment C-404, which this book does not hold.")
+
+
+def test_an_unknown_customer_learns_nothing_about_anyone_elses_book() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 500, customer="K404", invoice_id="INV-4", reference="C-9")
+    assert reason_of(book) == "Customer K404 has no invoices or commitments in this book."
+
+
+def test_a_customer_without_a_commitment_in_force_is_told_apart_from_an_unknown_one() -> None:
+    book = one_plan()
+    book.invoiced_customers.append("K2")
+    book.pay("P-1", "03-01", 500, customer="K2")
+    book.pay("P-2", "03-01", 500, currency="JPY")
+    assert reason_of(book) == "Customer K2 had no approved commitment in USD in force on 1 Mar 2026."
+    assert reason_of(book, "P-2") == "Customer K1 had no approved commitment in JPY in force on 1 Mar 2026."
+
+
+# Amounts
+
+
+def test_a_partial_payment_leaves_the_installment_open_for_the_next_one() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 4000)
+    book.pay("P-2", "03-02", 7000)
+    assert match(book).applied() == [("P-1", "C-9", 1, 1, 4000), ("P-2", "C-9", 1, 1, 6000), ("P-2", "C-9", 1, 2, 1000)]
+
+
+def test_money_beyond_the_whole_commitment_stays_unapplied() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 20001)
+    book.pay("P-2", "03-02", 50, commitment_id="C-9")
+    matched = match(book)
+    assert [(p["match_status"], p["unapplied_minor"]) for p in matched.payments] == [("partially_matched", 1), ("unmatched", 50)]
+    assert matched.payment("P-2")["reason"] == (
+        "Not applied: it was routed because the payment names commitment C-9, but nothing was left to pay there."
+    )
+
+
+def test_payments_of_one_day_are_applied_in_order_of_their_ids_whatever_the_order_of_the_file() -> None:
+    book = one_plan()
+    book.pay("P-2", "03-01", 10000)
+    book.pay("P-1", "03-01", 10000)
+    assert match(book).applied() == [("P-1", "C-9", 1, 1, 10000), ("P-2", "C-9", 1, 2, 10000)]
+
+
+def test_money_received_after_as_of_does_not_exist_yet() -> None:
+    book = one_plan()
+    book.as_of = book.as_of.replace(month=3, day=1)
+    book.pay("P-1", "03-02", 500)
+    assert match(book).payments == []
+
+
+def test_amounts_near_the_end_of_64_bits_add_up() -> None:
+    huge = 9_000_000_000_000_000_000
+    book = Book()
+    book.commit("C-1", "02-01", ("03-01", huge), ("04-01", huge))
+    book.pay("P-1", "03-01", huge)
+    book.pay("P-2", "03-02", huge)
+    assert match(book).applied() == [("P-1", "C-1", 1, 1, huge), ("P-2", "C-1", 1, 2, huge)]
+
+
+# Reversals
+
+
+def test_a_bounced_payment_counts_as_if_it_had_never_come() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000)
+    book.pay("P-2", "03-20", 10000)
+    book.reverse("R-1", "P-1", "04-03", 10000)
+    matched = match(book)
+    assert matched.applied() == [("P-2", "C-9", 1, 1, 10000)]
+    assert matched.payment("P-1")["match_status"] == "reversed"
+    assert matched.payment("R-1")["reason"] == "It takes back money of payment P-1."
+
+
+def test_what_the_book_said_before_a_reversal_stays_on_record() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000)
+    book.pay("P-2", "03-20", 10000)
+    book.reverse("R-1", "P-1", "04-03", 10000)
+    history = [(h["payment_id"], h["sequence"], str(h["valid_from"]), str(h["valid_to"])) for h in match(book).allocation_history]
+    assert history == [("P-1", 1, "None", "2026-04-03"), ("P-2", 1, "2026-04-03", "None"), ("P-2", 2, "None", "2026-04-03")]
+
+
+def test_partial_reversals_add_up_and_the_excess_is_shown() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000)
+    book.reverse("R-1", "P-1", "03-05", 3000)
+    book.reverse("R-2", "P-1", "03-06", 9000)
+    matched = match(book)
+    assert [(p["payment_id"], p["reversed_minor"], p["unapplied_minor"]) for p in matched.payments] == [
+        ("P-1", 10000, 0),
+        ("R-1", 3000, 0),
+        ("R-2", 7000, 2000),
+    ]
+    assert matched.payment("R-2")["reason"] == "It takes back more than was left of payment P-1."
+
+
+def test_a_reversal_of_what_is_already_gone_takes_nothing() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000)
+    book.reverse("R-1", "P-1", "03-05", 9000)
+    book.reverse("R-2", "P-1", "03-06", 9000)
+    book.reverse("R-3", "P-1", "03-06", 9000)
+    matched = match(book)
+    assert [p["reversed_minor"] for p in matched.payments] == [10000, 9000, 1000, 0]
+    assert [p["unapplied_minor"] for p in matched.payments] == [0, 0, 8000, 9000]
+
+
+def test_a_partly_reversed_payment_says_how_much_is_gone() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000)
+    book.reverse("R-1", "P-1", "03-05", 3005)
+    row = match(book).payment("P-1")
+    assert (row["match_status"], row["allocated_minor"], row["reversed_minor"]) == ("matched", 6995, 3005)
+    assert row["reason"].endswith(" 30.05 USD of it was reversed.")
+
+
+@pytest.mark.parametrize(
+    ("reverses", "columns", "reason"),
+    [
+        ("P-404", {}, "It reverses payment P-404, which this book does not hold."),
+        (None, {}, "The reversal does not say which payment it takes back."),
+        ("P-1", {"customer": "K2"}, "It reverses payment P-1, which is another customer's."),
+        ("P-1", {"currency": "EUR"}, "It is in EUR, but payment P-1 is in USD."),
+        ("B-1", {}, "It reverses B-1, which is a chargeback, not a payment."),
+    ],
+)
+def test_a_reversal_that_fits_no_payment_touches_nothing_and_says_why(reverses: str | None, columns: dict[str, str], reason: str) -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000)
+    book.pay("B-1", "03-01", 10000, kind="chargeback")
+    book.reverse("R-1", reverses, "03-05", 10000, **columns)
+    matched = match(book)
+    assert matched.payment("R-1")["reason"] == reason
+    assert matched.payment("R-1")["unapplied_minor"] == 10000
+    assert matched.payment("P-1")["allocated_minor"] == 10000
+
+
+def test_chargebacks_and_refunds_are_shown_and_touch_nothing() -> None:
+    book = one_plan()
+    book.pay("P-1", "03-01", 10000)
+    book.pay("P-2", "03-05", 10000, kind="chargeback")
+    book.pay("P-3", "03-05", 10000, kind="refund")
+    matched = match(book)
+    assert matched.applied() == [("P-1", "C-9", 1, 1, 10000)]
+    assert [p["match_status"] for p in matched.payments] == ["matched", "not_applied", "not_applied"]
+    assert matched.payment("P-2")["reason"] == "A chargeback is shown but not applied by this version."
+
+
+# Versions
+
+
+def test_a_payment_goes_to_the_version_in_force_on_the_day_it_came() -> None:
+    book = Book()
+    book.commit("C-9", "02-01", ("03-01", 10000))
+    book.commit("C-9", "03-10", ("04-01", 10000))
+    book.pay("P-1", "03-09", 100)
+    book.pay("P-2", "03-10", 200)
+    assert match(book).applied() == [("P-1", "C-9", 1, 1, 100), ("P-2", "C-9", 2, 1, 200)]
+
+
+def test_what_a_superseded_version_left_unapplied_is_there_for_the_next_before_that_days_payments() -> None:
+    book = Book()
+    book.commit("C-9", "02-01", ("03-01", 10000))
+    book.commit("C-9", "03-10", ("04-01", 5000), ("05-01", 5000))
+    book.pay("P-2", "03-05", 13000)
+    book.pay("P-1", "03-10", 4000)
+    matched = match(book)
+    assert matched.applied() == [
+        ("P-1", "C-9", 2, 1, 2000),
+        ("P-1", "C-9", 2, 2, 2000),
+        ("P-2", "C-9", 1, 1, 10000),
+        ("P-2", "C-9", 2, 1, 3000),
+    ]
+    assert matched.allocations[-1]["explanation"] == (
+        "30.00 USD of payment P-2 (received 5 Mar 2026) went to installment 1 of plan C-9 (version 2), due 1 Apr 2026, because that was the"
+        " customer's only commitment in force on that day, as credit taken over when that version began on 10 Mar 2026."
+    )
+
+
+def test_money_from_before_the_first_agreement_is_no_credit_for_a_later_version() -> None:
+    book = Book()
+    book.commit("C-9", "02-01", ("03-01", 10000))
+    book.commit("C-9", "03-10", ("04-01", 5000))
+    book.pay("P-1", "01-31", 500, commitment_id="C-9")
+    assert match(book).applied() == []
+
+
+# Explanations
+
+
+def test_the_explanation_can_be_read_to_a_customer() -> None:
+    book = one_plan()
+    book.pay("P-1", "02-20", 10000, invoice_id="INV-4")
+    book.pay("P-2", "03-03", 5, invoice_id="INV-4")
+    first, second = (a["explanation"] for a in match(book).allocations)
+    assert first == (
+        "100.00 USD of payment P-1 (received 20 Feb 2026) went to installment 1 of plan C-9, due 1 Mar 2026,"
+        " because the payment names invoice INV-4."
+    )
+    assert second == (
+        "0.05 USD of payment P-2 (received 3 Mar 2026) went to installment 2 of plan C-9, due 1 Apr 2026,"
+        " because the payment names invoice INV-4."
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"commitment_id": "C-1"}, "the payment names commitment C-1"),
+        ({"reference": "c-1 thanks"}, "its reference names commitment C-1"),
+        ({"reference": "inv-1"}, "its reference names invoice INV-1"),
+        ({}, "the customer had 2 commitments in force, and what fell due first is paid first"),
+    ],
+)
+def test_the_explanation_gives_the_rule_in_words(columns: dict[str, str], why: str) -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500, **columns)
+    assert match(book).allocations[0]["explanation"].endswith(f", because {why}.")
+
+
+def test_the_explanation_of_an_exact_amount_names_the_installment_it_equals() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-12", 7000)
+    assert (
+        match(book)
+        .allocations[0]["explanation"]
+        .endswith("because it is exactly the amount of installment 1 of plan C-2, due 5 Mar 2026, and of no other due near that day.")
+    )
+
+
+def test_the_explanation_of_an_override_names_who_decided() -> None:
+    book = two_plans()
+    book.pay("P-1", "03-01", 500)
+    book.overrides["P-1"] = "C-1"
+    assert match(book).allocations[0]["explanation"].endswith("because ann assigned it by hand.")
+
+
+@pytest.mark.parametrize(("currency", "amount"), [("JPY", "1005 JPY"), ("USD", "10.05 USD"), ("KWD", "1.005 KWD")])
+def test_amounts_are_written_with_the_decimals_of_their_currency(currency: str, amount: str) -> None:
+    book = Book()
+    book.commit("C-1", "02-01", ("03-01", 5000), currency=currency)
+    book.pay("P-1", "03-01", 1005, currency=currency)
+    assert match(book).allocations[0]["explanation"].startswith(f"{amount} of payment P-1 (received 1 Mar 2026) went to promise C-1, due")
+
+
+def test_a_down_payment_is_called_one() -> None:
+    book = Book()
+    book.commit("C-1", "02-01", ("02-01", 5000), ("03-01", 5000), down_payment=True)
+    book.pay("P-1", "02-01", 100)
+    assert "went to the down payment of plan C-1" in match(book).allocations[0]["explanation"]
+
+
+def test_the_books_of_these_tests_use_the_real_decimals_of_currencies() -> None:
+    assert {currency: exponent(currency) for currency in EXPONENTS} == EXPONENTS
+
+
+def test_a_book_without_payments_or_commitments_gives_empty_tables() -> None:
+    matched = match(Book())
+    assert (matched.payments, matched.allocations, matched.allocation_history) == ([], [], [])

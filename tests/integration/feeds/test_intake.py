@@ -11,9 +11,11 @@ import pytest
 
 from ptp_pipeline.errors import UsageError, WorkFailed
 from ptp_pipeline.feeds import archive
+from ptp_pipeline.feeds.build import write_feed_stage
 from ptp_pipeline.feeds.intake import safe_name, take_in
 from ptp_pipeline.ledger import orgs, policies
 from ptp_pipeline.ledger.connection import Actor
+from ptp_pipeline.warehouse.models import Warehouse
 
 OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
 GOOD = "P1,C1,2026-01-05,10.00,payment,,"
@@ -266,3 +268,20 @@ def test_a_kill_at_any_moment_loses_nothing_and_takes_nothing_twice(desk):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout.split()[0]) > 25, done.stdout
+
+
+def test_a_file_of_a_million_rows_is_taken_whole_and_its_bad_rows_are_told_apart(desk, settings):
+    bad = {250_000: "31/02/2026", 999_999: "2026-13-01"}
+    rows = (f"P{n},C{n % 5000},{bad.get(n, '2026-01-05')},10.{n % 100:02d},payment,," for n in range(1_000_000))
+    desk.drop("payments", "million.csv", *rows)
+    (result,) = desk.take()
+    assert (result.status, result.rows_in, result.rows_quarantined) == ("accepted", 1_000_000, 2)
+    write_feed_stage(settings, desk.ledger, desk.org)
+    with Warehouse(settings, desk.org).connect(["feed"]) as con:
+        assert con.execute("select count(*), sum(amount_minor) from feed.payments").fetchall() == [
+            (999_998, sum(1000 + n % 100 for n in range(1_000_000) if n not in bad))
+        ]
+        assert con.execute("select line_number, value from feed.quarantine order by 1").fetchall() == [
+            (250_002, "31/02/2026"),
+            (1_000_001, "2026-13-01"),
+        ]

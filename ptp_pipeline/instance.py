@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ptp_pipeline.ledger.connection import Ledger
@@ -14,6 +15,9 @@ from ptp_pipeline.settings import CHECKOUT, Settings
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
+
+
+_GRACE_SECONDS = 60
 
 
 def prepare(settings: Settings, ledger: Ledger | None = None) -> dict[str, str]:
@@ -40,6 +44,28 @@ def instance(settings: Settings, ledger: Ledger | None = None) -> Iterator["Dags
 def keep_connections(instance: "DagsterInstance") -> None:
     """Let this process keep its connections to Dagster's storage: it opens one per call otherwise, over a thousand in a run."""
     instance.optimize_for_webserver(statement_timeout=120_000, pool_recycle=3600, max_overflow=20)
+
+
+def end_dead_runs(instance: "DagsterInstance", ledger: Ledger, now: datetime) -> list[str]:
+    """Mark as failed the runs that hold an org's lock in name only; returns their ids.
+
+    The ledger knows who lives: the lock goes with its holder's connection, and it names the run. Runs just started get a
+    minute to take it.
+    """
+    import dagster as dg
+
+    from ptp_pipeline.ledger import run_lock
+    from ptp_pipeline.resources import PARTITION_TAG, holds_lock
+
+    ended = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        run, org = record.dagster_run, record.dagster_run.tags.get(PARTITION_TAG)
+        if not org or not holds_lock(run) or not record.start_time or now.timestamp() - record.start_time < _GRACE_SECONDS:
+            continue
+        if f"run {run.run_id[:8]} " not in (run_lock.holder(ledger, org) or ""):
+            instance.report_run_failed(run, "Its process died: it no longer holds the org's run lock. The next run repairs what it left.")
+            ended.append(run.run_id)
+    return ended
 
 
 def ensure_partition(instance: "DagsterInstance", org: str) -> None:

@@ -3,14 +3,14 @@
 What the graph does is in assets/; this only starts it and reads back what it reported.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.instance import ensure_partition, instance
+from ptp_pipeline.instance import end_dead_runs, ensure_partition, instance
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import Settings
 
@@ -41,7 +41,7 @@ def run_org(
 
     Raises Refused for a day that has not come yet or an org that is not there; a failing run is an outcome, not an error.
     """
-    from ptp_pipeline.assets.pipeline import today
+    from ptp_pipeline.assets.pipeline import business_day
     from ptp_pipeline.build import build_defs
     from ptp_pipeline.jobs import RUN_ORG
     from ptp_pipeline.ledger import orgs
@@ -51,12 +51,10 @@ def run_org(
     zones = {row.org_id: row.timezone for row in orgs.list_orgs(ptp.ledger)}
     if org not in zones:
         raise Refused(f"There is no org {org!r}.", f"Known: {', '.join(sorted(zones)) or 'none yet'}. Make one with `ptp org add`.")
-    now = today(zones[org])
-    if as_of and as_of > now:
-        raise Refused(f"{as_of} has not come yet; it is {now} in the org's time zone.", "Leave --as-of out for today.")
-    day = as_of or now
+    day = business_day(as_of.isoformat() if as_of else "", zones[org])
     with instance(settings, ptp.ledger) as dagster:
         ensure_partition(dagster, org)
+        end_dead_runs(dagster, ptp.ledger, datetime.now(UTC))
         result = (
             build_defs(settings, ptp)
             .resolve_job_def(RUN_ORG)
@@ -94,15 +92,15 @@ def _outcome(result: Any, as_of: date) -> RunOutcome:
             for name, m in materialized.items()
             if name.startswith("published.") and "dagster/row_count" in m
         },
-        errors=_errors(result),
+        errors=failure_words(result.all_events),
         intake=list(taken.value) if taken else [],
     )
 
 
-def _errors(result: Any) -> list[str]:
-    """Why a run failed: the words of our own errors, the violated checks, else the exception's message."""
+def failure_words(events: Iterable[Any]) -> list[str]:
+    """Why a run failed, from its Dagster events: the words of our own errors, the violated checks, else the exception's message."""
     words = []
-    for event in result.all_events:
+    for event in events:
         if event.is_step_failure:
             data = event.step_failure_data
             said = data.user_failure_data.description if data.user_failure_data else None

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
-from ptp_pipeline.assets.stages import plain_failure
-from ptp_pipeline.errors import PtpError
+from ptp_pipeline.assets.stages import in_words
 from ptp_pipeline.partitions import orgs_partitions
 from ptp_pipeline.resources import PIPELINE, Ptp
 
@@ -61,13 +60,11 @@ def approval_decisions(context: dg.AssetExecutionContext, config: DecisionForm, 
     from ptp_pipeline.ledger import approvals, commitments
 
     org = context.partition_key
-    try:
+    with in_words():
         with ptp.ledger.transaction(org, PIPELINE) as tx:
             items = commitments.resolve_pending(tx, config.items)
         decided = approvals.decide_with_code(
             ptp.ledger, org, config.supervisor, config.approval_code, items, config.decision.value, config.reason, "dagster"
         )
-    except PtpError as error:
-        raise plain_failure(error) from error
     lines = [f"- {d.commitment_id} version {d.version}: {d.decision}" for d in decided]
     return dg.MaterializeResult(metadata={"decided": len(decided), "decisions": dg.MetadataValue.md("\n".join(lines))})

@@ -1,5 +1,6 @@
 """The morning mail as an asset, and the op that empties the outbox. How a message looks is the notify package's business."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,8 +8,9 @@ import dagster as dg
 from pydantic import Field
 
 from ptp_pipeline.assets.pipeline import business_day
-from ptp_pipeline.assets.stages import plain_failure
-from ptp_pipeline.errors import PtpError
+from ptp_pipeline.assets.stages import in_words
+from ptp_pipeline.errors import Refused
+from ptp_pipeline.ledger.connection import Transaction
 from ptp_pipeline.partitions import orgs_partitions
 from ptp_pipeline.resources import PIPELINE, Ptp
 
@@ -32,15 +34,17 @@ def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp:
     from ptp_pipeline.notify.mailer import deliver_due
 
     org = context.partition_key
-    try:
+    with in_words():
         with ptp.ledger.transaction(org, PIPELINE) as tx:
             policy = policies.current(tx)
             day = business_day(config.day, policy.timezone)
             message = compose_broken_promises(ptp.settings, org, policy, day)
+            message = replace(message, recipients=message.recipients or admin_addresses(tx))
+            if not message.recipients:
+                # Queued without anybody to go to, it would count as sent and never be sent again.
+                raise Refused(f"The mail of {org} has nobody to go to.", "Set alert_recipients in its policy, or give an admin an address.")
             is_new = outbox.enqueue(tx, message)
         report = deliver_due(ptp.settings, ptp.ledger, org, datetime.now(UTC))
-    except PtpError as error:
-        raise plain_failure(error) from error
     return dg.MaterializeResult(
         metadata={
             "send_key": message.send_key,
@@ -52,6 +56,13 @@ def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp:
             "problems": dg.MetadataValue.json(list(report.problems)),
         }
     )
+
+
+def admin_addresses(tx: Transaction) -> tuple[str, ...]:
+    """Where an org's active admins get mail."""
+    from ptp_pipeline.ledger import users
+
+    return tuple(sorted({user.email for user in users.list_users(tx) if user.role == "admin" and user.is_active and user.email}))
 
 
 @dg.op(description="Send what waits in the outbox; failures are retried later with backoff.")

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from pydantic import Field
 
-from ptp_pipeline.assets.stages import Results, model_specs, plain_failure, results, table_specs
+from ptp_pipeline.assets.stages import Results, in_words, model_specs, results, table_specs
 from ptp_pipeline.checks import check_specs, run_checks
-from ptp_pipeline.errors import PtpError, UsageError
+from ptp_pipeline.errors import Refused, UsageError
 from ptp_pipeline.feeds.build import FEED_TABLES
 from ptp_pipeline.ledger.snapshot import LEDGER_TABLES
 from ptp_pipeline.partitions import orgs_partitions
@@ -51,12 +51,10 @@ def intake(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp], org_lo
 
     org, warehouse = org_lock, ptp.warehouse(org_lock)
     ptp.progress("Taking dropped files in")
-    try:
+    with in_words():
         taken = take_in(ptp.settings, ptp.ledger, org, PIPELINE, progress=context.log.info)
         write_feed_stage(ptp.settings, ptp.ledger, org)
         registered = register(ptp.settings, ptp.ledger, org, PIPELINE)
-    except PtpError as error:
-        raise plain_failure(error) from error
     context.log.info(f"{len(taken)} files taken in; commitments: {registered}")
     files = dg.MetadataValue.json([asdict(file) for file in taken])
     yield from results("feed", warehouse.stats("feed"), {"files": {"files": files}})
@@ -77,23 +75,24 @@ def ledger_snapshot(
     org, warehouse = org_lock, ptp.warehouse(org_lock)
     ptp.progress("Reading approved terms from the ledger")
     fresh = warehouse.fresh_dir("ledger")
-    try:
-        with ptp.ledger.transaction(org, PIPELINE) as tx:
-            as_of = business_day(config.as_of, policies.current(tx).timezone)
-            snapshot.export(tx, fresh, as_of)
-    except PtpError as error:
-        raise plain_failure(error) from error
+    with in_words(), ptp.ledger.transaction(org, PIPELINE) as tx:
+        as_of = business_day(config.as_of, policies.current(tx).timezone)
+        snapshot.export(tx, fresh, as_of)
     warehouse.swap_in("ledger", fresh)
     context.log.info(f"The run answers for {as_of}.")
     yield from results("ledger", warehouse.stats("ledger"), {"params": {"as_of": as_of.isoformat()}})
 
 
 def business_day(text: str, timezone: str) -> date:
-    """The day a form names, or today there. Raises UsageError for text that is no date."""
+    """The business date a form names, or today there. Raises UsageError for text that is no date, Refused for a day to come."""
+    now = today(timezone)
     try:
-        return date.fromisoformat(text) if text else today(timezone)
+        day = date.fromisoformat(text) if text else now
     except ValueError:
         raise UsageError(f"{text!r} is not a date.", "Write it as YYYY-MM-DD, or leave it empty for today.") from None
+    if day > now:
+        raise Refused(f"{day} has not come yet; it is {now} in the org's time zone.", "Leave the date empty for today.")
+    return day
 
 
 def today(timezone: str) -> date:
@@ -108,7 +107,9 @@ def _stage(stage: str, description: str, python_steps: Mapping[str, PythonStep] 
     def run(ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]) -> Results:
         ptp.progress(description)
         warehouse = ptp.warehouse(org_lock)
-        yield from results(stage, warehouse.run_stage(stage, python_steps))
+        with in_words():
+            made = warehouse.run_stage(stage, python_steps)
+        yield from results(stage, made)
         yield from run_checks(stage, warehouse)
 
     return run
@@ -147,7 +148,9 @@ def published(
 
     org, warehouse = org_lock, ptp.warehouse(org_lock)
     ptp.progress("Publishing")
-    yield from results("published", warehouse.run_stage("published"))
+    with in_words():
+        made = warehouse.run_stage("published")
+    yield from results("published", made)
     checks = list(run_checks("published", warehouse))
     yield from checks
     if broken := [check.check_name for check in checks if not check.passed]:

@@ -1,6 +1,7 @@
 """One multi-asset per stage of the warehouse: few steps, every table visible. Rules are in sql/warehouse and the services."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -65,6 +66,10 @@ def results(
         )
 
 
-def plain_failure(error: PtpError) -> dg.Failure:
-    """A refusal or failure in the user's words; trying again by machine would not help."""
-    return dg.Failure(description=str(error), allow_retries=False)
+@contextmanager
+def in_words() -> Iterator[None]:
+    """A refusal or failure of ours ends the step with its own words; trying again by machine would not help."""
+    try:
+        yield
+    except PtpError as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -11,10 +11,20 @@ from contextlib import contextmanager
 from datetime import UTC
 
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.ledger.connection import Ledger
+from ptp_pipeline.ledger.connection import Actor, Ledger
 
 # A killed holder's connection takes a moment to be noticed.
 _TRIES, _PAUSE_SECONDS = 5, 0.2
+
+
+def holder(ledger: Ledger, org: str) -> str | None:
+    """Who holds the org's run lock now; None when nobody does, whatever a killed holder left written."""
+    with ledger.transaction(org, Actor(name="pipeline", role="pipeline", auth="pipeline", origin="lock")) as tx:
+        row = tx.one("select pg_try_advisory_xact_lock(hashtextextended('ptp.run:' || %s, 0)) as is_free", [org])
+        if row and row["is_free"]:
+            return None
+        found = tx.one("select holder from ptp.run_lock_holder where org_id = %s", [org])
+    return str(found["holder"]) if found else "somebody who just started"
 
 
 @contextmanager

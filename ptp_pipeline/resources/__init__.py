@@ -11,7 +11,7 @@ from ptp_pipeline.errors import Refused
 from ptp_pipeline.instance import keep_connections
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.settings import Settings
-from ptp_pipeline.warehouse.models import Warehouse
+from ptp_pipeline.warehouse.models import STAGES, Warehouse
 
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 PARTITION_TAG = "dagster/partition"
@@ -33,6 +33,11 @@ class Ptp:
 
     def warehouse(self, org: str) -> Warehouse:
         return Warehouse(self.settings, org)
+
+
+def holds_lock(run: dg.DagsterRun) -> bool:
+    """Whether a run is one that takes the org's lock: it makes tables of the warehouse."""
+    return run.job_name == "run_org" or any(key.path[0] in STAGES for key in run.asset_selection or ())
 
 
 @dg.resource(required_resource_keys={"ptp"}, description="The org's run lock, held from the first step of a run to its last.")

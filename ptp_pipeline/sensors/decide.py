@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 # path → (size in bytes, modification time in ns)
@@ -18,6 +18,22 @@ class WantedRun:
     org: str
     key: str
     reason: str
+
+
+# Minutes to wait after the n-th failure before the same thing is asked for again; after the last, people must act.
+RETRY_AFTER_MINUTES = (1, 5, 15, 60, 240)
+
+
+def attempt_key(key: str, failed_at: Sequence[datetime], now: datetime) -> str | None:
+    """The run key to ask with: the key itself first, a numbered one after failures, None while it is too early or no use.
+
+    Dagster starts nothing twice for one key, so without a number a file whose first run failed would lie there for ever.
+    """
+    if not failed_at:
+        return key
+    if len(failed_at) > len(RETRY_AFTER_MINUTES) or now < max(failed_at) + timedelta(minutes=RETRY_AFTER_MINUTES[len(failed_at) - 1]):
+        return None
+    return f"{key}:{len(failed_at) + 1}"
 
 
 def stable_files(now: Listing, before: Listing) -> list[str]:
@@ -52,11 +68,10 @@ def ledger_runs(positions: Mapping[str, int], built: Mapping[str, int | None]) -
     ]
 
 
-def due_today(now: datetime, zones: Mapping[str, str], at: time, done: Iterable[tuple[str, date]]) -> list[tuple[str, date]]:
-    """(org, its local date) for which `at` has passed today in the org's time zone and nothing was started yet.
+def due_today(now: datetime, zones: Mapping[str, str], at: time) -> list[tuple[str, date]]:
+    """(org, its local date) for which `at` has passed today in the org's time zone.
 
     Missed ticks are caught up by the next one, because the question is what is due, not what the tick is.
     """
-    finished = set(done)
     local = {org: now.astimezone(ZoneInfo(zone)) for org, zone in zones.items()}
-    return [(org, t.date()) for org, t in sorted(local.items()) if t.time() >= at and (org, t.date()) not in finished]
+    return [(org, t.date()) for org, t in sorted(local.items()) if t.time() >= at]

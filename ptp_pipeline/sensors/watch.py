@@ -3,21 +3,25 @@
 import json
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ptp_pipeline.assets.mail import admin_addresses
+from ptp_pipeline.instance import end_dead_runs
 from ptp_pipeline.jobs import DAILY_MAIL, DELIVER_MAIL, RUN_ORG
 from ptp_pipeline.partitions import ORGS, orgs_partitions
 from ptp_pipeline.resources import PARTITION_TAG, PIPELINE, Ptp
-from ptp_pipeline.sensors.decide import Listing, WantedRun, due_today, inbox_runs, ledger_runs
+from ptp_pipeline.run import failure_words
+from ptp_pipeline.sensors.decide import Listing, WantedRun, attempt_key, due_today, inbox_runs, ledger_runs
 from ptp_pipeline.settings import FEEDS
 
 if TYPE_CHECKING:
     from ptp_pipeline.ledger.orgs import OrgRow
 
-DAILY_TAG, MAIL_TAG = "ptp/daily", "ptp/mail"
+DAILY_TAG, MAIL_TAG, KEY_TAG = "ptp/daily", "ptp/mail", "ptp/key"
 RUN_AT, MAIL_AT = time(6), time(7)
 
 
@@ -32,25 +36,47 @@ def _missing_partitions(instance: dg.DagsterInstance, names: Iterable[str]) -> l
     return [orgs_partitions.build_add_request(missing)] if missing else []
 
 
-def _requests(wanted: Iterable[WantedRun], job: str = RUN_ORG) -> list[dg.RunRequest]:
-    return [dg.RunRequest(run_key=w.key, partition_key=w.org, job_name=job, tags={"ptp/why": w.reason}) for w in wanted]
+def _requests(instance: dg.DagsterInstance, wanted: Iterable[WantedRun], job: str = RUN_ORG) -> list[dg.RunRequest]:
+    """Requests for what is wanted, tagged with their key; what failed before waits its time and gets a new number."""
+    now = datetime.now(UTC)
+    return [
+        dg.RunRequest(run_key=key, partition_key=w.org, job_name=job, tags={KEY_TAG: w.key, "ptp/why": w.reason})
+        for w in wanted
+        if (key := attempt_key(w.key, _failures(instance, KEY_TAG, w.key), now))
+    ]
+
+
+def _failures(instance: dg.DagsterInstance, tag: str, value: str) -> list[datetime]:
+    """When runs with this tag failed or were stopped."""
+    ended = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    records = instance.get_run_records(dg.RunsFilter(tags={tag: value}, statuses=ended))
+    return [datetime.fromtimestamp(r.end_time, UTC) if r.end_time else r.update_timestamp.astimezone(UTC) for r in records]
 
 
 def read_inbox(ptp: Ptp, org: str) -> Listing | None:
-    """Size and time of the CSVs waiting for an org, at most `files_per_tick`. None when the folder cannot be read."""
-    found: dict[str, tuple[int, int]] = {}
+    """Size and time of the files waiting for an org, the `files_per_tick` that came last. None when the folder cannot be read.
+
+    Files of any name: intake says why it takes or rejects them. The last ones, because files it leaves where they are stay for
+    good and must not hide those that come after them; a run takes everything, however long it has been there.
+    """
+    from ptp_pipeline.feeds.intake import is_unfinished
+
+    found: list[tuple[int, str, tuple[int, int]]] = []
     try:
         for feed in FEEDS:
             folder = ptp.settings.inbox(org, feed)
+            if folder.is_symlink():
+                continue  # links out of the inbox are not followed
             folder.mkdir(parents=True, exist_ok=True)
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.name.lower().endswith(".csv") and entry.is_file(follow_symlinks=False):
+                    if not is_unfinished(entry.name) and entry.is_file(follow_symlinks=False):
                         facts = entry.stat(follow_symlinks=False)
-                        found[f"{feed}/{entry.name}"] = (facts.st_size, facts.st_mtime_ns)
+                        found.append((facts.st_ctime_ns, f"{feed}/{entry.name}", (facts.st_size, facts.st_mtime_ns)))
     except OSError:
         return None
-    return dict(sorted(found.items())[: ptp.settings.files_per_tick])
+    newest = sorted(found, reverse=True)[: ptp.settings.files_per_tick]
+    return {path: facts for _, path, facts in sorted(newest, key=lambda file: file[1])}
 
 
 @dg.sensor(
@@ -70,7 +96,7 @@ def inbox_sensor(context: dg.SensorEvaluationContext, ptp: dg.ResourceParam[Ptp]
         context.log.warning(f"The inbox of {org} could not be read; trying again next time.")
     wanted, remember = inbox_runs(listings, before)
     return dg.SensorResult(
-        run_requests=_requests(wanted),
+        run_requests=_requests(context.instance, wanted),
         cursor=json.dumps(remember),
         dynamic_partitions_requests=_missing_partitions(context.instance, names),
     )
@@ -93,7 +119,7 @@ def ledger_sensor(context: dg.SensorEvaluationContext, ptp: dg.ResourceParam[Ptp
             latest = builds.latest(tx)
             built[row.org_id] = latest.ledger_position if latest else None
     return dg.SensorResult(
-        run_requests=_requests(ledger_runs(positions, built)),
+        run_requests=_requests(context.instance, ledger_runs(positions, built)),
         dynamic_partitions_requests=_missing_partitions(context.instance, positions),
     )
 
@@ -105,7 +131,7 @@ def ledger_sensor(context: dg.SensorEvaluationContext, ptp: dg.ResourceParam[Ptp
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Sends mail whose retry is due.",
 )
-def outbox_sensor(_context: dg.SensorEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> dg.SensorResult:
+def outbox_sensor(context: dg.SensorEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> dg.SensorResult:
     from ptp_pipeline.ledger import outbox
 
     now = datetime.now(UTC)
@@ -114,17 +140,21 @@ def outbox_sensor(_context: dg.SensorEvaluationContext, ptp: dg.ResourceParam[Pt
         with ptp.ledger.transaction(row.org_id, PIPELINE) as tx:
             if count := outbox.count_due(tx, now):
                 wanted.append(WantedRun(row.org_id, f"outbox:{row.org_id}:{now:%Y%m%dT%H%M}", f"{count} messages due"))
-    return dg.SensorResult(run_requests=_requests(wanted, DELIVER_MAIL))
+    return dg.SensorResult(run_requests=_requests(context.instance, wanted, DELIVER_MAIL))
 
 
-def _already_started(instance: dg.DagsterInstance, tag: str, org: str, day: date) -> bool:
-    return bool(instance.get_run_records(dg.RunsFilter(tags={tag: f"{org}:{day}"}), limit=1))
-
-
-def _due(context: dg.ScheduleEvaluationContext, ptp: Ptp, tag: str, at: time) -> list[tuple[str, date]]:
-    """Orgs whose local `at` has passed today and which have no run with the tag yet."""
-    due = due_today(context.scheduled_execution_time, {row.org_id: row.timezone for row in _orgs(ptp)}, at, ())
-    return [(org, day) for org, day in due if not _already_started(context.instance, tag, org, day)]
+def _due(context: dg.ScheduleEvaluationContext, ptp: Ptp, tag: str, at: time) -> list[tuple[str, date, str]]:
+    """(org, day, run key) where the org's local `at` has passed today and no run with the tag is under way or done."""
+    failed = {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+    now, found = context.scheduled_execution_time, []
+    for org, day in due_today(now, {row.org_id: row.timezone for row in _orgs(ptp)}, at):
+        mark = f"{org}:{day}"
+        records = context.instance.get_run_records(dg.RunsFilter(tags={tag: mark}))
+        if all(r.dagster_run.status in failed for r in records) and (
+            key := attempt_key(f"{tag}:{mark}", _failures(context.instance, tag, mark), datetime.now(UTC))
+        ):
+            found.append((org, day, key))
+    return found
 
 
 @dg.schedule(
@@ -137,10 +167,10 @@ def _due(context: dg.ScheduleEvaluationContext, ptp: Ptp, tag: str, at: time) ->
 )
 def daily_run(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> Iterator[dg.RunRequest]:
     known = set(context.instance.get_dynamic_partitions(ORGS))
-    for org, day in _due(context, ptp, DAILY_TAG, RUN_AT):
+    for org, day, key in _due(context, ptp, DAILY_TAG, RUN_AT):
         if org in known:
             yield dg.RunRequest(
-                run_key=f"daily:{org}:{day}",
+                run_key=key,
                 partition_key=org,
                 run_config={"ops": {"ledger_snapshot": {"config": {"as_of": day.isoformat()}}}},
                 tags={DAILY_TAG: f"{org}:{day}"},
@@ -158,10 +188,10 @@ def daily_run(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp])
 def daily_mail_schedule(context: dg.ScheduleEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> Iterator[dg.RunRequest]:
     from ptp_pipeline.warehouse.publish import current_as_of
 
-    for org, day in _due(context, ptp, MAIL_TAG, MAIL_AT):
+    for org, day, key in _due(context, ptp, MAIL_TAG, MAIL_AT):
         if current_as_of(ptp.settings, org) == day:
             yield dg.RunRequest(
-                run_key=f"mail:{org}:{day}",
+                run_key=key,
                 partition_key=org,
                 run_config={"ops": {"broken_promise_mail": {"config": {"day": day.isoformat()}}}},
                 tags={MAIL_TAG: f"{org}:{day}"},
@@ -182,12 +212,28 @@ def failed_run_sensor(context: dg.RunFailureSensorContext, ptp: dg.ResourceParam
     run = context.dagster_run
     if not (org := run.tags.get(PARTITION_TAG)):
         return
-    causes = [data.error.to_string() for e in context.get_step_failure_events() if (data := e.step_failure_data).error]
-    summary = causes[0] if causes else context.failure_event.message or "The run stopped."
+    records = context.instance.get_records_for_run(run.run_id).records
+    words = failure_words(e for r in records if (e := r.event_log_entry.dagster_event))
     with ptp.ledger.transaction(org, PIPELINE) as tx:
-        outbox.enqueue(tx, run_failed(org, run.job_name, run.run_id, summary, policies.current(tx)))
+        alert = run_failed(org, run.job_name, run.run_id, "\n".join(words) or context.failure_event.message or "", policies.current(tx))
+        message = replace(alert, recipients=tuple(dict.fromkeys([*alert.recipients, *admin_addresses(tx)])))
+        if not message.recipients:
+            context.log.error(f"Run {run.run_id} of {org} failed and nobody can be told: no alert_recipients, no admin with an address.")
+            return
+        outbox.enqueue(tx, message)
     deliver_due(ptp.settings, ptp.ledger, org, datetime.now(UTC))
 
 
-ALL_SENSORS = [inbox_sensor, ledger_sensor, outbox_sensor, failed_run_sensor]
+@dg.sensor(
+    name="dead_run_sensor",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs whose process died: Dagster would count them as running, and nothing else of the org could start.",
+)
+def dead_run_sensor(context: dg.SensorEvaluationContext, ptp: dg.ResourceParam[Ptp]) -> dg.SkipReason:
+    ended = end_dead_runs(context.instance, ptp.ledger, datetime.now(UTC))
+    return dg.SkipReason(f"Ended {', '.join(ended)}." if ended else "Every run that should be running is.")
+
+
+ALL_SENSORS = [inbox_sensor, ledger_sensor, outbox_sensor, failed_run_sensor, dead_run_sensor]
 ALL_SCHEDULES = [daily_run, daily_mail_schedule]

@@ -4,6 +4,7 @@ A run works in an in-memory DuckDB that may spill to disk; tables pass from stag
 a `.duckdb` file costs several times as much and would lock readers out. Rules live in the SQL, not here.
 """
 
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import SQL, Settings
 
 if TYPE_CHECKING:
@@ -99,6 +101,12 @@ def stage_models(stage: str) -> tuple[Model, ...]:
     return tuple(models[name] for name in order.static_order())
 
 
+@lru_cache
+def _reads(stage: str) -> tuple[str, ...]:
+    """The other stages whose tables a stage's models read."""
+    return tuple(sorted({name.split(".")[0] for model in stage_models(stage) for name in model.references} - {stage}))
+
+
 def sql_text(value: object) -> str:
     """A value as a text literal: statements that take no parameters (views, copy, attach, comments) still get paths safely."""
     return "'" + str(value).replace("'", "''") + "'"
@@ -122,6 +130,8 @@ def connect(settings: Settings, spill: Path | None = None) -> "duckdb.DuckDBPyCo
         con.execute(f"set temp_directory = {sql_text(spill)}")
     return con
 
+
+_STAMP = "stamp.json"
 
 PythonStep = Callable[["duckdb.DuckDBPyConnection"], None]
 
@@ -158,6 +168,7 @@ class Warehouse:
         that need rounds of statements. Either all tables of the stage are replaced or none.
         """
         upstream = STAGES[: STAGES.index(stage)]
+        self._refuse_stale(upstream)
         con = self.connect(upstream)
         try:
             con.execute(f"create schema {stage}")
@@ -207,6 +218,8 @@ class Warehouse:
 
     def swap_in(self, stage: str, fresh: Path) -> None:
         """Make the folder `fresh` the stage. A crash half-way leaves the stage missing, and the next run makes it."""
+        made_from = {u: self._stamp(u)["id"] for u in _reads(stage)}
+        (fresh / _STAMP).write_text(json.dumps({"id": uuid4().hex, "made_from": made_from}), encoding="utf-8")
         old = self.stage_dir(stage)
         if old.exists():
             doomed = self.root / f".{stage}-old-{uuid4().hex[:8]}"
@@ -215,6 +228,23 @@ class Warehouse:
             shutil.rmtree(doomed, ignore_errors=True)
         else:
             fresh.rename(old)
+
+    def _stamp(self, stage: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads((self.stage_dir(stage) / _STAMP).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {"id": "", "made_from": {}}
+        return found
+
+    def _refuse_stale(self, stages: Iterable[str]) -> None:
+        """Stages can be run one by one from the UI; mixing two snapshots would publish one day's verdicts under another's date."""
+        for stage in stages:
+            for upstream, stamp in self._stamp(stage)["made_from"].items():
+                if self._stamp(upstream)["id"] != stamp:
+                    raise WorkFailed(
+                        f"The {stage} tables were made before the {upstream} tables they are read with.",
+                        f"Materialize {stage} and everything after it, or run the whole job.",
+                    )
 
     def sweep(self) -> None:
         """Remove what crashed runs left behind. Only the holder of the org's run lock may call it."""

@@ -1,5 +1,6 @@
 """A small book driven through the real pipeline: people signed in, files dropped, runs on an ephemeral Dagster instance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ptp_pipeline.jobs import RUN_ORG
 from ptp_pipeline.ledger import approvals, commitments, orgs, users
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.resources import Ptp
-from ptp_pipeline.run import _errors
+from ptp_pipeline.run import failure_words
 from ptp_pipeline.settings import Settings
 
 OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
@@ -72,26 +73,26 @@ class Book:
     def run(self, as_of: str, **config: Any) -> Path:
         """The whole graph, which must succeed; returns the build's folder."""
         result = self.try_run(as_of, **config)
-        assert result.success, _errors(result)
+        assert result.success, failure_words(result.all_events)
         events = {e.asset_key.path[-1]: e.materialization.metadata for e in result.get_asset_materialization_events()}
         return Path(str(events["build"]["path"].value))
 
-    def try_run(self, as_of: str, **config: Any) -> dg.ExecuteInProcessResult:
-        """The whole graph; the result is returned whether it succeeded or not."""
+    def try_run(self, as_of: str, stages: Sequence[str] = (), **config: Any) -> dg.ExecuteInProcessResult:
+        """The whole graph, or only some stages as somebody would choose them in the UI; returned whether it succeeded or not."""
+        job = self.definitions().resolve_job_def(RUN_ORG)
+        keys = [key for key in job.asset_layer.executable_asset_keys if key.path[0] in stages] if stages else None
+        configs = {"ledger": ("ledger_snapshot", {"as_of": as_of}), "published": ("published", config)}
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions("org", [self.org])
-            return (
-                self.definitions()
-                .resolve_job_def(RUN_ORG)
-                .execute_in_process(
-                    instance=instance,
-                    partition_key=self.org,
-                    raise_on_error=False,
-                    run_config={
-                        "ops": {"ledger_snapshot": {"config": {"as_of": as_of}}, "published": {"config": config}},
-                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                    },
-                )
+            return job.execute_in_process(
+                instance=instance,
+                partition_key=self.org,
+                asset_selection=keys,
+                raise_on_error=False,
+                run_config={
+                    "ops": {op: {"config": c} for stage, (op, c) in configs.items() if not stages or stage in stages},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
             )
 
     def query(self, sql: str, build: Path | None = None) -> list[tuple[Any, ...]]:

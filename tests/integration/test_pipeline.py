@@ -12,7 +12,7 @@ from ptp_pipeline.errors import Refused
 from ptp_pipeline.ledger import approvals, commitments, run_lock
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.resources import Ptp
-from ptp_pipeline.run import _errors
+from ptp_pipeline.run import failure_words
 from ptp_pipeline.settings import Settings
 from tests.integration.pipeline_book import COMMITMENTS, INVOICES, PAYMENTS, Book, new_book
 
@@ -165,7 +165,23 @@ def test_a_second_run_of_the_same_org_is_told_who_holds_the_lock(book: Book) -> 
     with run_lock.hold(book.ledger, book.org, "run 1234 on testhost"):
         result = book.try_run("2026-03-31")
     assert not result.success
-    assert any("run 1234 on testhost" in error for error in _errors(result))
+    assert any("run 1234 on testhost" in error for error in failure_words(result.all_events))
+
+
+def test_stages_of_two_snapshots_are_never_published_together(book: Book) -> None:
+    book.run("2026-03-10")
+    assert book.try_run("2026-04-20", stages=["ledger"]).success
+    result = book.try_run("2026-04-20", stages=["published"])
+    assert not result.success
+    assert any("were made before the ledger tables" in error for error in failure_words(result.all_events))
+    assert book.query("select as_of from run_info") == [(date(2026, 3, 10),)]
+    assert book.try_run("2026-04-20", stages=["core", "matching", "outcomes", "published"]).success
+    assert book.query("select as_of from run_info") == [(date(2026, 4, 20),)]
+
+
+def test_a_day_that_has_not_come_is_refused_in_the_ui_too(book: Book) -> None:
+    result = book.try_run("2199-01-01")
+    assert any("has not come yet" in error for error in failure_words(result.all_events))
 
 
 @pytest.fixture

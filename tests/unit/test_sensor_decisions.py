@@ -1,8 +1,8 @@
 """When runs are wanted: files, decisions and the clock of each org."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 
-from ptp_pipeline.sensors.decide import due_today, inbox_runs, ledger_runs, stable_files
+from ptp_pipeline.sensors.decide import RETRY_AFTER_MINUTES, attempt_key, due_today, inbox_runs, ledger_runs, stable_files
 
 FILE = {"payments/a.csv": (120, 1)}
 
@@ -51,21 +51,26 @@ def test_a_decision_the_newest_build_does_not_know_wants_a_run() -> None:
 def test_six_in_the_morning_is_six_in_the_orgs_own_time_zone() -> None:
     zones = {"tokyo": "Asia/Tokyo", "berlin": "Europe/Berlin", "denver": "America/Denver"}
     now = datetime(2026, 6, 29, 21, 0, tzinfo=UTC)
-    assert due_today(now, zones, time(6), ()) == [
+    assert due_today(now, zones, time(6)) == [
         ("berlin", date(2026, 6, 29)),
         ("denver", date(2026, 6, 29)),
         ("tokyo", date(2026, 6, 30)),
     ]
 
 
-def test_nothing_is_due_before_the_hour_or_twice_on_a_day() -> None:
-    before = datetime(2026, 6, 30, 3, 59, tzinfo=UTC)
-    assert due_today(before, {"berlin": "Europe/Berlin"}, time(6), ()) == []
-    at = datetime(2026, 6, 30, 4, 0, tzinfo=UTC)
-    assert due_today(at, {"berlin": "Europe/Berlin"}, time(6), ()) == [("berlin", date(2026, 6, 30))]
-    assert due_today(at, {"berlin": "Europe/Berlin"}, time(6), [("berlin", date(2026, 6, 30))]) == []
+def test_nothing_is_due_before_the_hour_and_a_morning_slept_through_is_caught_up() -> None:
+    zones = {"berlin": "Europe/Berlin"}
+    assert due_today(datetime(2026, 6, 30, 3, 59, tzinfo=UTC), zones, time(6)) == []
+    assert due_today(datetime(2026, 6, 30, 4, 0, tzinfo=UTC), zones, time(6)) == [("berlin", date(2026, 6, 30))]
+    assert due_today(datetime(2026, 6, 30, 10, 0, tzinfo=UTC), zones, time(6)) == [("berlin", date(2026, 6, 30))]
 
 
-def test_a_morning_slept_through_is_caught_up_later_that_day() -> None:
-    noon = datetime(2026, 6, 30, 10, 0, tzinfo=UTC)
-    assert due_today(noon, {"berlin": "Europe/Berlin"}, time(6), [("berlin", date(2026, 6, 29))]) == [("berlin", date(2026, 6, 30))]
+def test_what_failed_is_asked_for_again_later_under_a_new_number_and_not_for_ever() -> None:
+    now = datetime(2026, 6, 30, 12, 0, tzinfo=UTC)
+    ago = [now - timedelta(minutes=m) for m in (0, 2, 6, 300, 400, 500)]
+    assert attempt_key("k", [], now) == "k"
+    assert attempt_key("k", ago[:1], now) is None
+    assert attempt_key("k", ago[1:2], now) == "k:2"
+    assert attempt_key("k", [ago[2], ago[3]], now) == "k:3"
+    assert attempt_key("k", ago[:6], now) is None
+    assert attempt_key("k", [now - timedelta(days=9)] * (len(RETRY_AFTER_MINUTES) + 1), now) is None

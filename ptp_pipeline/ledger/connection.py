@@ -57,12 +57,16 @@ class Ledger:
     @cached_property
     def _admin(self) -> dict[str, Any]:
         """Connection parameters that may migrate. Only this class sees them."""
+        import psycopg
         from psycopg.conninfo import conninfo_to_dict
 
         url = self.settings.database_url
         if url is None:
             return embedded.start(self.settings)
-        return {k: v for k, v in conninfo_to_dict(url.get_secret_value()).items() if v is not None}
+        try:
+            return {k: v for k, v in conninfo_to_dict(url.get_secret_value()).items() if v is not None}
+        except psycopg.ProgrammingError:  # its message would repeat the password
+            raise WorkFailed("PTP_DATABASE_URL cannot be read.", "Write it as postgresql://user:password@host/database.") from None
 
     @cached_property
     def _passwords(self) -> dict[str, str]:
@@ -71,15 +75,14 @@ class Ledger:
 
         try:
             with psycopg.connect(**self._admin, autocommit=True) as con:
-                known = embedded.read_passwords(self.settings)
-                if known is None and con.execute("select 1 from pg_roles where rolname = 'ptp_app'").fetchone():
-                    raise WorkFailed(
-                        "This Postgres already belongs to a ptp installation whose passwords are not here.",
-                        f"Copy its secrets folder to {self.settings.secrets_dir}.",
-                    )
-                passwords = known or embedded.make_passwords(self.settings)
+                passwords = embedded.make_passwords(self.settings)
                 if not migrations.is_current(con):
                     migrations.migrate(con, passwords)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise WorkFailed(
+                f"The role of PTP_DATABASE_URL may not set the ledger up: {error.diag.message_primary}.",
+                "It needs CREATEROLE, and CREATE on the database (owning it is enough).",
+            ) from None
         except psycopg.OperationalError as error:
             raise WorkFailed(
                 f"The ledger's Postgres cannot be reached: {error}".strip(), "Check PTP_DATABASE_URL or run `ptp doctor`."

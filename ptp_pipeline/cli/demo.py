@@ -184,7 +184,7 @@ def _approve_all(ledger: "Ledger", people: "dict[str, Actor]") -> None:
 def _replay(ledger: "Ledger", people: "dict[str, Actor]", actions: list[dict[str, Any]]) -> None:
     """What the sample's people did, by the services. Done already by an earlier demo: left alone."""
     for action in actions:
-        role = "supervisor" if action["action"] == "reject" else "collector"
+        role = "supervisor" if action["action"] in ("reject", "cancel") else "collector"
         try:
             _act(ledger, people[role], action)
         except Refused:

@@ -1,6 +1,8 @@
 """`ptp files`: what was dropped in the inbox and what became of it."""
 
+from datetime import UTC, date
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -64,15 +66,18 @@ def show(*, file: FileId, org: Org, as_json: Json = False) -> None:
 def reprocess(*, file: FileId, org: Org, as_json: Json = False) -> None:
     """Put the archived bytes of a rejected file back into the inbox, for instance after its column mapping was corrected.
 
-    Accepted files need no reprocessing: every run reads them again from the archive under the current mapping.
+    Accepted files need no reprocessing: every run reads them again from the archive, under the policy of the day they were received.
+    A mapping corrected for that day (ptp org set --from DAY) holds for them from the next run on.
     """
     from ptp_pipeline.feeds import archive
 
     found = _find(_received(org), file)
     if found.status == "accepted":
+        day = _received_on(org, found)
         raise Refused(
-            f"{found.file_name} was accepted; every run reads it again from the archive under the current policy.",
-            f"Just run: {launcher()} run --org {org}",
+            f"{found.file_name} was accepted; every run reads it again from the archive, under the policy of {day}, when it was received.",
+            f"To have it read otherwise: {launcher()} org set {org} feed_mappings.{found.feed}.KEY=VALUE --from {day} --reason TEXT,"
+            f" then {launcher()} run --org {org}",
         )
     folder = settings().inbox(org, found.feed)
     target = folder / found.file_name
@@ -83,6 +88,16 @@ def reprocess(*, file: FileId, org: Org, as_json: Json = False) -> None:
         output.print_json({"file": found.file_name, "inbox": target})
     else:
         print(f"{found.file_name} lies in the inbox again. Next: {launcher()} run --org {org}")
+
+
+def _received_on(org: str, file: Any) -> date:
+    """The day a file was received where the org is: the day whose policy it is read under."""
+    from ptp_pipeline.ledger import policies
+
+    with open_ledger().transaction(org, operator()) as tx:
+        policy = policies.current(tx, file.received_at.astimezone(UTC).date())
+    received: date = file.received_at.astimezone(ZoneInfo(policy.timezone)).date()
+    return received
 
 
 def _find(rows: list[Any], wanted: str) -> Any:

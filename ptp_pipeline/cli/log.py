@@ -1,10 +1,13 @@
 """`ptp log`: writing down what a customer committed to, a payment that came, a talk with a customer."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -29,12 +32,13 @@ from ptp_pipeline.cli.frame import (
     require_org,
     settings,
 )
-from ptp_pipeline.errors import UsageError
+from ptp_pipeline.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from ptp_pipeline.domain.policy import Policy
     from ptp_pipeline.domain.terms import Terms
     from ptp_pipeline.ledger.connection import Actor, Ledger
+    from ptp_pipeline.ledger.files import ReceivedFile
 
 Customer = Annotated[str, typer.Option(metavar="ID", help="The customer, as the invoices name it.")]
 Amount = Annotated[str, typer.Option(metavar="AMOUNT", help="Like 1234.56.")]
@@ -365,7 +369,10 @@ def payment(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Log a payment that came. It goes to the inbox like any payments file and counts from the next run on."""
+    """Log a payment that came. It goes to the inbox like any payments file and counts from the next run on.
+
+    The very same payment a second time is refused; one that really came twice needs a --reference or --id of its own.
+    """
     who = begin(org, token)
     policy = who.policy
     promised = _promised(org, commitment) if commitment else {}
@@ -458,17 +465,24 @@ def _instant(text: str, timezone: str) -> str:
 
 
 def _drop(who: Session, feed: str, row: Mapping[str, Any], said: str, *, as_json: bool) -> None:
-    """Put one row into the org's inbox as a file of the org's own dialect; it appears there whole or not at all."""
-    from ptp_pipeline.ledger import audit
+    """Put one row into the org's inbox as a file of the org's own dialect; it appears there whole or not at all.
 
+    Raises Refused when the same row was put there before: intake would reject the file as the same file sent twice.
+    """
+    from ptp_pipeline.ledger import audit, files
+
+    content = as_csv(feed, row, who.policy.feed_mappings.get(feed))
     folder = settings().inbox(who.org, feed)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{feed}-{who.actor.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.csv"
     draft = folder / f".{target.name}.part"
-    draft.write_bytes(as_csv(feed, row, who.policy.feed_mappings.get(feed)))
+    draft.write_bytes(content)
     try:
         with who.ledger.transaction(who.org, who.actor) as tx:
             audit.record(tx, f"{feed.removesuffix('s')}.logged", feed.removesuffix("s"), target.name, said)
+            # after the audit event, which only one transaction of an org writes at a time: of two at once, the second one looks last
+            if earlier := _logged_before(folder, feed, content, files.accepted(tx)):
+                raise Refused(f"This was logged already: {said}, in {earlier}.", "If it came twice, add --reference TEXT or --id ID.")
             draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
@@ -476,6 +490,17 @@ def _drop(who: Session, feed: str, row: Mapping[str, Any], said: str, *, as_json
         output.print_json({"org": who.org, "feed": feed, "file": target})
     else:
         print(f"Logged: {said}. It lies in {target} and counts from the next run on: {launcher()} run --org {who.org}")
+
+
+def _logged_before(folder: Path, feed: str, content: bytes, accepted: "list[ReceivedFile]") -> str:
+    """Name of the file of this feed, waiting or accepted, that has these very bytes; empty when there is none."""
+    digest = hashlib.sha256(content).hexdigest()
+    known = [f"{f.file_name}, received {f.received_at:%Y-%m-%d}" for f in accepted if (f.feed, f.content_sha256) == (feed, digest)]
+    for path in folder.glob("*.csv"):
+        with suppress(OSError):  # taken in just now, or not ours to read
+            if path.stat().st_size == len(content) and path.read_bytes() == content:
+                known.append(f"{path.name}, which waits in the inbox")
+    return known[0] if known else ""
 
 
 def as_csv(feed: str, row: Mapping[str, Any], mapping: Any) -> bytes:

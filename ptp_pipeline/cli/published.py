@@ -83,11 +83,11 @@ class Build:
 
 
 @contextmanager
-def open_build(settings: "Settings", org: str) -> Iterator[Build]:
-    """The org's current build. Raises UsageError for an unknown org, WorkFailed when nothing was published or it does not open."""
+def open_build(settings: "Settings", org: str, folder: Path | None = None) -> Iterator[Build]:
+    """The org's current build, or the one in a folder. Raises UsageError for an unknown org, WorkFailed when nothing was published or it does not open."""
     import duckdb
 
-    link = settings.current_build(org)
+    link = folder or settings.current_build(org)
     if not link.exists():
         known = sorted(p.name for p in settings.home.glob("published/*") if p.is_dir()) + sorted(
             p.name for p in settings.home.glob("inbox/*") if p.is_dir()

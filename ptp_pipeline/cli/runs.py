@@ -41,6 +41,7 @@ def rebuild(*, org: Org, as_of: AsOf = "", make_current: MakeCurrent = False, as
     ledger = open_ledger()
     require_org(ledger, org)
     day = _business_date(ledger, org, as_of)
+    # Between this lock and the run's own, another run may start: it makes everything anew just the same, and ours says who runs.
     with run_lock.hold(ledger, org, f"ptp rebuild on {socket.gethostname()}, process {os.getpid()}"):
         shutil.rmtree(settings().warehouse(org), ignore_errors=True)
     _run(ledger, org, day, make_current=make_current, as_json=as_json)
@@ -81,10 +82,13 @@ def _run(ledger: "Ledger", org: str, day: date | None, *, make_current: bool, as
     else:
         print_intake(outcome.intake)
         if outcome.ok:
-            with published.open_build(settings(), org) as build:
+            with published.open_build(settings(), org, outcome.build_path) as build:
                 print_broken_today(published.status(build))
             print(f"\nPublished as of {outcome.as_of}: {outcome.build_path}")
-            print(f"Look at it: {launcher()} status --org {org}")
+            if outcome.build_path == settings().current_build(org).resolve():
+                print(f"Look at it: {launcher()} status --org {org}")
+            else:
+                print("A build for a later day stays current; --make-current replaces it.")
     if not outcome.ok:
         for error in outcome.errors:
             print(f"ptp: {error}", file=sys.stderr)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ptp_pipeline.cli import output
-from ptp_pipeline.cli.frame import Json, Org, command, new_group, open_ledger, operator, require_org
+from ptp_pipeline.cli.frame import Json, Org, Reason, command, new_group, open_ledger, operator, require_org
 from ptp_pipeline.errors import UsageError
 
 UserName = Annotated[str, typer.Argument(metavar="USER")]
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     command(group, "user list --org acme", name="list")(list_all)
     command(group, "user password mia --org acme")(password)
     command(group, "user token mia --org acme", "user token mia --org acme --days 7")(token)
+    command(group, "user deactivate mia --org acme --reason 'left the company'")(deactivate)
     app.add_typer(group, name="user")
 
 
@@ -96,6 +97,22 @@ def token(
         return
     print(issued)
     print(f"Valid for {days} days, shown this once. Use it: export PTP_TOKEN=…", file=sys.stderr)
+
+
+def deactivate(*, user: UserName, org: Org, reason: Reason, as_json: Json = False) -> None:
+    """Lock a user out at once: password, tokens and approval codes stop working. What they did stays in their name."""
+    from ptp_pipeline.ledger import users
+
+    if not reason.strip():
+        raise UsageError("This needs a reason.", "Add --reason.")
+    ledger = open_ledger()
+    require_org(ledger, org)
+    with ledger.operator(operator(), org) as tx:
+        users.deactivate(tx, user, reason)
+    if as_json:
+        output.print_json({"org": org, "user": user, "is_active": False})
+    else:
+        print(f"{user} is deactivated: password, tokens and codes no longer work.")
 
 
 def _read_password(user: str, *, from_stdin: bool) -> str:

@@ -276,11 +276,11 @@ def _listing(settings: Settings, org: str, results: list[IntakeResult]) -> list[
         if folder.is_symlink():
             results.append(IntakeResult(feed, feed, "left", "the feed folder is a link; links out of the inbox are not followed"))
         elif folder.is_dir():
-            found += [(feed, path) for path in sorted(folder.iterdir()) if not _is_unfinished(path.name)]
+            found += [(feed, path) for path in sorted(folder.iterdir()) if not is_unfinished(path.name)]
     return found
 
 
-def _is_unfinished(name: str) -> bool:
+def is_unfinished(name: str) -> bool:
     """Names that programs give to files they are still writing. They are renamed when done, and not even reported before."""
     return name.startswith((".", "~")) or name.lower().endswith(UNFINISHED)
 

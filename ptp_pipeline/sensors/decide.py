@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-# path → (size in bytes, modification time in ns)
+# path → (size in bytes, change time in ns: a copy that keeps the old modification time is still new)
 Listing = Mapping[str, tuple[int, int]]
 
 

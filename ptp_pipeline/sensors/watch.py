@@ -72,7 +72,7 @@ def read_inbox(ptp: Ptp, org: str) -> Listing | None:
                 for entry in entries:
                     if not is_unfinished(entry.name) and entry.is_file(follow_symlinks=False):
                         facts = entry.stat(follow_symlinks=False)
-                        found.append((facts.st_ctime_ns, f"{feed}/{entry.name}", (facts.st_size, facts.st_mtime_ns)))
+                        found.append((facts.st_ctime_ns, f"{feed}/{entry.name}", (facts.st_size, facts.st_ctime_ns)))
     except OSError:
         return None
     newest = sorted(found, reverse=True)[: ptp.settings.files_per_tick]

@@ -175,12 +175,12 @@ def test_new_terms_need_a_new_approval(cli: Cli, org: str, token: Token, plan: s
 
 def test_a_commitment_is_paused_resumed_and_cancelled_once(cli: Cli, org: str, token: Token, plan: str) -> None:
     cli("approve", plan, "--org", org, "--reason", "as discussed", token=token("supervisor"))
-    for verb in ("pause", "resume", "cancel"):
-        answer = cli("change", verb, plan, "--org", org, "--reason", "dispute", "--on", "2026-03-02", token=token("collector"))
+    for verb, role in (("pause", "collector"), ("resume", "collector"), ("cancel", "supervisor")):
+        answer = cli("change", verb, plan, "--org", org, "--reason", "dispute", "--on", "2026-03-02", token=token(role))
         assert answer.code == 0, answer.err
-    again = cli("change", "cancel", plan, "--org", org, "--reason", "dispute", token=token("collector"))
+    again = cli("change", "cancel", plan, "--org", org, "--reason", "dispute", token=token("supervisor"))
     assert again.code == 3
-    unknown = cli("change", "cancel", "PL-NONE", "--org", org, "--reason", "dispute", token=token("collector"))
+    unknown = cli("change", "cancel", "PL-NONE", "--org", org, "--reason", "dispute", token=token("supervisor"))
     assert unknown.code == 3
 
 
@@ -195,6 +195,33 @@ def test_a_payment_logged_by_hand_lies_in_the_inbox_whole(cli: Cli, org: str, ho
     assert (row["customer_id"], row["amount"], row["received_date"], row["reference"]) == ("C-1", "55.50", "2026-03-02", "check 4411")
     (event,) = [e for e in cli("audit", "show", "--org", org, "--json").document if e["action"] == "payment.logged"]
     assert (event["actor"], event["reason"]) == ("collector", "55.50 USD from C-1 on 2026-03-02")
+
+
+def test_the_very_same_payment_by_hand_is_refused_until_something_tells_it_apart(cli: Cli, org: str, home: Path, token: Token) -> None:
+    words = ("log", "payment", "--org", org, "--customer", "C-1", "--amount", "55.50", "--received", "2026-03-02", "--yes")
+    first = cli(*words, "--json", token=token("collector"))
+    again = cli(*words, token=token("supervisor"))
+    assert again.code == 3
+    assert "55.50 USD from C-1 on 2026-03-02" in again.err
+    assert Path(first.document["file"]).name in again.err
+    assert "--reference" in again.err
+    assert "--id" in again.err
+    folder = home / "inbox" / org / "payments"
+    assert [p.name for p in folder.iterdir()] == [Path(first.document["file"]).name]
+    assert sum(e["action"] == "payment.logged" for e in cli("audit", "show", "--org", org, "--json").document) == 1
+    for difference in (("--reference", "second check"), ("--id", "CHECK-2")):
+        assert cli(*words, *difference, token=token("collector")).code == 0
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_payment_is_assigned_to_one_place_and_only_if_it_is_known(cli: Cli, org: str, home: Path, token: Token, plan: str) -> None:
+    (home / "inbox" / org).mkdir(parents=True)
+    words = ("change", "assign", "PAY-1", "--org", org, "--reason", "named on the check")
+    assert cli(*words, token=token("collector")).code == 2
+    assert cli(*words, plan, "--set-aside", token=token("collector")).code == 2
+    unpublished = cli(*words, plan, token=token("collector"))
+    assert unpublished.code == 1
+    assert "ptp run" in unpublished.err
 
 
 def test_a_payment_without_customer_or_amount_is_wrong_usage(cli: Cli, org: str, token: Token) -> None:

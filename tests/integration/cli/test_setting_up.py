@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from ptp_pipeline.ledger.connection import Ledger
 from tests.integration.cli.conftest import Cli
 
 
@@ -69,7 +71,7 @@ def test_a_policy_that_makes_no_sense_is_wrong_usage_in_words(cli: Cli, org: str
 
 
 def test_an_unknown_org_is_wrong_usage_and_the_known_ones_are_named(cli: Cli, org: str) -> None:
-    for words in (["user", "list"], ["pending"], ["run"], ["audit", "show"], ["files", "list"], ["email", "preview"]):
+    for words in (["user", "list"], ["pending"], ["run"], ["audit", "show"], ["audit", "verify"], ["files", "list"], ["email", "preview"]):
         answer = cli(*words, "--org", "nobody")
         assert answer.code == 2, words
         assert org in answer.err
@@ -98,6 +100,41 @@ def test_a_new_password_is_set_by_the_operator(cli: Cli, org: str, token: Callab
     token("collector")
     assert cli("user", "password", "collector", "--org", org, "--password-stdin", stdin="another long one\n").code == 0
     assert cli("user", "password", "nobody", "--org", org, "--password-stdin", stdin="another long one\n").code in (2, 3)
+
+
+def test_a_deactivated_user_is_locked_out_at_once(cli: Cli, org: str, token: Callable[[str], str]) -> None:
+    secret = token("collector")
+    assert cli("pending", "--org", org, token=secret).code == 0
+    words = ("user", "deactivate", "collector", "--org", org, "--reason")
+    assert cli(*words, " ").code == 2
+    answer = cli(*words, "left the company", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.document == {"org": org, "user": "collector", "is_active": False}
+    assert cli("pending", "--org", org, token=secret).code == 3
+    assert [u["is_active"] for u in cli("user", "list", "--org", org, "--json").document] == [False]
+    (event,) = [e for e in cli("audit", "show", "--org", org, "--json").document if e["action"] == "user.deactivated"]
+    assert (event["object_id"], event["reason"]) == ("collector", "left the company")
+    assert cli("user", "deactivate", "nobody", "--org", org, "--reason", "left").code == 3
+
+
+def test_the_audit_trail_is_verified_and_what_was_changed_is_named(cli: Cli, org: str, ledger: Ledger, token: Callable[[str], str]) -> None:
+    token("collector")
+    events = cli("audit", "show", "--org", org, "--json").document
+    good = cli("audit", "verify", "--org", org, "--json")
+    assert (good.code, good.document) == (
+        0,
+        {"org": org, "ok": True, "events": len(events), "head": events[-1]["hash"], "first_bad_seq": None},
+    )
+    assert events[-1]["hash"] in cli("audit", "verify", "--org", org).out
+    with psycopg.connect(**ledger._admin) as con:
+        con.execute("alter table ptp.audit_event disable trigger user")
+        con.execute("update ptp.audit_event set reason = 'something nicer' where org_id = %s and seq = 2", [org])
+        con.execute("alter table ptp.audit_event enable trigger user")
+    bad = cli("audit", "verify", "--org", org, "--json")
+    assert (bad.code, bad.document["ok"], bad.document["first_bad_seq"]) == (1, False, 2)
+    said = cli("audit", "verify", "--org", org)
+    assert (said.code, said.out) == (1, "")
+    assert "event 2 is the first" in said.err
 
 
 def test_doctor_says_what_to_do_when_the_ledger_cannot_be_reached(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

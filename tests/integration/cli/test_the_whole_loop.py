@@ -203,6 +203,9 @@ def test_files_are_listed_shown_and_put_back(book: Book, settings: Settings) -> 
     refused = book.ptp("files", "reprocess", str(accepted["file_sequence"]))
     assert refused.code == 3
     assert "every run reads it again" in refused.err
+    day = accepted["received_at"][:10]  # the org is in UTC
+    assert f"policy of {day}" in refused.err
+    assert f"ptp org set {book.org} feed_mappings.payments.KEY=VALUE --from {day}" in refused.err
     rejected = next(f for f in listed if f["status"] == "rejected")
     again = book.ptp("files", "reprocess", str(rejected["file_sequence"]))
     assert again.code == 0, again.err
@@ -232,6 +235,30 @@ def test_a_payment_by_hand_is_prefilled_with_what_is_promised_and_closes_the_pro
     assert book.ptp("run", "--as-of", AS_OF).code == 0
     (installment,) = book.ptp("show", "P-1", "--json").document["installments"]
     assert installment["status"] == "recovered"
+    words = ("log", "payment", "--commitment", "P-1", "--amount", "100.00", "--received", AS_OF, "--json")
+    again = book.ptp(*words, token=book.mia)
+    assert again.code == 3
+    assert f"{Path(logged.document['file']).name}, received" in again.err
+    second = book.ptp(*words, "--reference", "second check", token=book.mia)
+    assert second.code == 0, second.err
+    Path(second.document["file"]).unlink()
+
+
+def test_a_person_decides_where_a_payment_belongs(book: Book) -> None:
+    def payment() -> dict[str, str | None]:
+        assert book.ptp("run", "--as-of", AS_OF).code == 0
+        return dict(book.ptp("show", "PAY-4", "--json").document["payment"])
+
+    words = ("--reason", "phoned the customer")
+    sent = book.ptp("change", "assign", "PAY-4", "PL-1", *words, "--json", token=book.mia)
+    assert sent.document == {"payment_id": "PAY-4", "commitment_id": "PL-1", "set_aside": False}
+    refused = payment()
+    assert refused["match_status"] == "unmatched"
+    assert "another customer" in str(refused["reason"])
+    assert book.ptp("change", "assign", "PAY-4", "--set-aside", *words, token=book.mia).code == 0
+    assert payment()["match_status"] == "set_aside"
+    assert book.ptp("change", "assign", "PAY-404", "P-2", *words, token=book.mia).code == 2
+    assert book.ptp("change", "assign", "PAY-4", "P-404", *words, token=book.mia).code == 3
 
 
 def test_a_rebuild_makes_the_same_tables_again(book: Book, settings: Settings) -> None:

@@ -1,7 +1,8 @@
 """Turns of the matching stage after the first: the loop around sql/warehouse/matching/applied.sql.
 
-Most groups of payments are done in one turn, by the SQL alone. Customers with shared money (route oldest_due) and
-renegotiated commitments need several, in order. How money is applied stays in applied.sql; here is only whose turn it is.
+Most groups of payments are done in one turn, by the SQL alone. Customers with shared money (route oldest_due, or what an
+exact amount leaves over) and renegotiated commitments need several, in order. How money is applied stays in applied.sql;
+here is only whose turn it is.
 """
 
 from typing import TYPE_CHECKING
@@ -17,13 +18,19 @@ create table matching.waiting_turns as
 select * from matching.turns where turn > 1 order by turn;
 
 create table matching.waiting_entries as
-select * from matching.entries where replay_id in (select replay_id from matching.waiting_turns);
+select replay_id, target_id, payment_key, received_date, amount_minor
+from matching.entries where replay_id in (select replay_id from matching.waiting_turns)
+union all
+select e.replay_id, s.target_id, e.payment_key, e.received_date, e.amount_minor
+from matching.entries as e inner join matching.spills as s on e.payment_key = s.payment_key
+where e.replay_id in (select replay_id from matching.waiting_turns);
 
 create table matching.waiting_applied as
 select * from matching.applied where replay_id in (select replay_id from matching.waiting_turns);
 """
 
-# A new version's credit is what payments, which could have paid an earlier version, have left when its turn comes.
+# A new version's credit is what payments, which could have paid an earlier version, have left when its turn comes. One payment may
+# have two targets that could (waiting_entries), but has its money once.
 _MONEY = """
 create or replace table matching.turn_money as
 with now_up as (
@@ -37,7 +44,7 @@ offered as (
     from now_up
     where payment_key is not null
     union all
-    select n.replay_id, n.target_id, e.payment_key, e.amount_minor
+    select distinct n.replay_id, n.target_id, e.payment_key, e.amount_minor
     from now_up as n
     inner join matching.version_keys as v on n.target_id = v.version_key
     inner join matching.credit_sources as s on v.version_key = s.version_key
@@ -87,7 +94,9 @@ def apply_later_turns(con: "duckdb.DuckDBPyConnection") -> None:
     con.execute(_WAITING)
     (last_turn,) = con.execute("select coalesce(max(turn), 0) from matching.waiting_turns").fetchall()[0]
     for turn in range(2, last_turn + 1):
-        con.execute(_MONEY.format(turn=turn))
+        (row_count,) = con.execute(_MONEY.format(turn=turn)).fetchall()[0]
+        if row_count == 0:  # most exact amounts leave nothing over
+            continue
         con.execute(_DUES)
         con.execute(f"create or replace table matching.turn_applied as\n{one_turn}")
         con.execute("insert into matching.waiting_applied select * from matching.turn_applied")

@@ -25,7 +25,8 @@ The DuckDB file carries these texts as comments (`select * from duckdb_columns()
 - *Kept* is satisfied by due date and grace: what is missing on an installment and all before it is at most the sum of their
   tolerances. Allocation itself stays exact to the minor unit.
 - *Kept rate by count* is installments kept ÷ installments judged; *by amount* is what arrived by the deadline ÷ what was promised on
-  the installments judged. An installment is judged once its deadline has passed, or as soon as it is kept.
+  the installments judged. An installment is judged once its deadline has passed, or as soon as it is kept; one whose version ended
+  before it was due, or unsatisfied while grace was running, is not scored at all.
 - Rows are in the order of their key, and equal facts give equal rows, bit for bit.
 """
 

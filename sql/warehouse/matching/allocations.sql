@@ -7,7 +7,7 @@
 --   sequence: installment
 --   amount_minor: amount applied (minor units)
 --   received_date: date of the money; credit taken over by a later version keeps its date
---   matched_by: the rule that routed the payment
+--   matched_by: the rule that sent the money there: of what an exact amount leaves for other commitments, oldest_due
 --   explanation: what went where and why, in one sentence
 with scales as (
     select currency, exponent, cast(10 ** exponent as bigint) as scale,
@@ -21,7 +21,7 @@ select
     d.sequence,
     a.amount_minor,
     p.received_date,
-    r.matched_by,
+    case when r.matched_by = 'exact_amount' and v.commitment_id <> r.commitment_id then 'oldest_due' else r.matched_by end as matched_by,
     -- One concat: a chain of || copies the sentence at every link.
     concat(
         a.amount_minor // s.scale,
@@ -45,7 +45,7 @@ select
         ', due ',
         strftime(d.due_date, '%-d %b %Y'),
         ', because ',
-        r.why,
+        case when r.matched_by = 'exact_amount' and v.commitment_id <> r.commitment_id then r.why_elsewhere else r.why end,
         case
             when p.received_date < v.effective_from
                 then concat(', as credit taken over when that version began on ', strftime(v.effective_from, '%-d %b %Y'))

@@ -1,6 +1,7 @@
 -- grain: one row per payment, not routed yet, that equals exactly one installment due near its date
 -- description: Route by exact amount. Every installment is a candidate from its window's first day (or its version's) to the last; running totals
---   of candidates per amount tell where there is exactly one.
+--   of candidates per amount tell where there is exactly one. Whether it was paid already plays no part here: what finds nothing to pay there
+--   goes on to the customer's other commitments (matching.spills).
 -- columns:
 --   payment_key: payment
 --   installment_key: the installment it equals

@@ -11,7 +11,8 @@
 --   allocated_minor: part applied to installments (minor units)
 --   unapplied_minor: the rest (minor units)
 --   match_status: matched, partially_matched, unmatched, reversed, set_aside, reversal or not_applied
---   matched_by: rule that routed it: override, commitment_id, invoice_id, reference, exact_amount, only_commitment or oldest_due (NULL = none)
+--   matched_by: rule that routed it: override, commitment_id, invoice_id, reference, exact_amount, only_commitment or oldest_due (NULL = none).
+--     Of an exact amount that went to other commitments altogether, oldest_due
 --   target_commitment_id: the one commitment it was routed to (NULL = none, or several)
 --   reason: why it stands as it does, in words
 --   reference: reference text of the row
@@ -33,6 +34,18 @@ applied as (
     group by a.payment_key
 ),
 
+elsewhere as (
+    select a.payment_key, sum(a.amount_minor)::bigint as elsewhere_minor,
+    from matching.applied as a
+    anti join (select replay_id, from matching.epochs where valid_to is not null) as past on a.replay_id = past.replay_id
+    semi join matching.spills as l on a.payment_key = l.payment_key
+    inner join matching.routes as r on a.payment_key = r.payment_key
+    inner join matching.dues as d on a.installment_key = d.installment_key
+    inner join matching.version_keys as v on d.version_key = v.version_key
+    where v.commitment_id <> r.commitment_id
+    group by a.payment_key
+),
+
 reversed as (
     select payment_key, sum(effective_minor)::bigint as reversed_minor,
     from matching.reversals
@@ -46,11 +59,24 @@ money_in as (
         coalesce(t.reversed_minor, 0) as reversed_minor,
         coalesce(a.allocated_minor, 0) as allocated_minor,
         p.amount_minor - coalesce(t.reversed_minor, 0) as net_minor,
-        r.*,
+        coalesce(e.elsewhere_minor = a.allocated_minor, false) as is_elsewhere,
+        r.target_id,
+        case when is_elsewhere then 'oldest_due' else r.matched_by end as matched_by,
+        case when not is_elsewhere then r.commitment_id end as commitment_id,
+        case
+            when is_elsewhere then r.why_elsewhere
+            when e.elsewhere_minor > 0
+                then r.why || '; when nothing more was left to pay on ' || r.commitment_id || ', it went to what fell due first of the customer''s'
+                    || ' other commitments'
+            else r.why
+        end as why,
+        r.problem,
+        r.note,
     from matching.receipts as p
     inner join matching.routes as r on p.payment_key = r.payment_key
     left join applied as a on p.payment_key = a.payment_key
     left join reversed as t on p.payment_key = t.payment_key
+    left join elsewhere as e on p.payment_key = e.payment_key
 ),
 
 judged as (

@@ -1,6 +1,6 @@
 -- grain: one row per payment that goes somewhere
 -- description: Payments in groups that do not touch each other: a commitment, or all of a customer's in one currency when a payment is shared
---   among several.
+--   among several, wholly or with what an exact amount leaves over.
 -- columns:
 --   payment_key: payment
 --   group_id: commitment_key or account_key
@@ -14,6 +14,10 @@ with shared_accounts as (
     from matching.routes as r
     inner join matching.receipts as p on r.payment_key = p.payment_key
     where r.target_id < 0
+    union
+    select distinct p.account_key,
+    from matching.spills as s
+    inner join matching.receipts as p on s.payment_key = p.payment_key
 )
 
 select

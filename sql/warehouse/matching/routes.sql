@@ -1,12 +1,14 @@
 -- grain: one row per row of kind payment received by as_of
 -- description: Where each payment goes and by which rule, the first that applies: override, commitment_id, invoice_id, reference, exact_amount,
---   only_commitment, oldest_due. Routes do not depend on reversals, nor on what other payments did.
+--   only_commitment, oldest_due. Routes do not depend on reversals, nor on what other payments did: what a payment routed by exact_amount
+--   does not find to pay there goes on as matching.spills says.
 -- columns:
 --   payment_key: payment
 --   matched_by: the rule that routed it (NULL = it fits nothing)
 --   target_id: version_key of the one version it goes to, or the period_key, negated, whose versions share it (NULL = nowhere)
 --   commitment_id: the one commitment it goes to
 --   why: the rule in words, to follow the word "because"
+--   why_elsewhere: the rule in words for what an exact amount leaves for other commitments
 --   problem: why it goes nowhere, in words
 --   note: what is odd about the row although it was routed, in words
 -- keep: no
@@ -81,6 +83,11 @@ select
         when 'only_commitment' then 'that was the customer''s only commitment in force on that day'
         when 'oldest_due' then 'the customer had ' || r.in_force_count || ' commitments in force, and what fell due first is paid first'
     end as why,
+    case
+        when r.matched_by = 'exact_amount'
+            then 'nothing more was left to pay on ' || v.commitment_id || ', an installment of which it equals, and what fell due first of the'
+                || ' customer''s other commitments is paid first'
+    end as why_elsewhere,
     case
         when r.problem is not null then r.problem
         when r.matched_by = 'override' and r.target_id is null

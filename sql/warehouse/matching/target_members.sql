@@ -1,5 +1,6 @@
 -- grain: one row per target and version that shares it
--- description: Which versions a target of a route stands for: itself, or all those in force in a period (route oldest_due).
+-- description: Which versions a target of a route stands for: itself, or all those in force in a period (route oldest_due, and
+--   what an exact amount leaves over).
 -- columns:
 --   target_id: target of a route
 --   version_key: version whose installments it may pay
@@ -13,4 +14,4 @@ inner join matching.version_keys as v
     on p.account_key = v.account_key
     and p.starts_on >= v.effective_from
     and (v.effective_to is null or p.starts_on < v.effective_to)
-where -p.period_key in (select target_id from matching.routes where target_id < 0)
+where -p.period_key in (select target_id from matching.routes where target_id < 0 union select target_id from matching.spills)

@@ -9,8 +9,8 @@
 --   due_date: date on which it is due
 --   nominal_due_date: due date before the business-day rule
 --   grace_days: calendar days of grace
---   deadline: last day to satisfy it: due date plus grace, of a repeating promise not before the day it rolled there, and
---     not after the last day of its version; NULL while a repeating promise has not rolled to it
+--   deadline: last day to satisfy it: due date plus grace, of a repeating promise not before the day it rolled there; NULL
+--     while a repeating promise has not rolled to it
 --   tolerance_minor: its own share of the tolerance (minor units)
 --   amount_minor: amount due (minor units)
 --   paid_minor: allocated to it (minor units)
@@ -19,7 +19,8 @@
 --   paid_by_deadline_minor: of it, received by the deadline (minor units)
 --   outstanding_minor: amount less paid; 0 once the version has ended, since nothing is owed under it (minor units)
 --   status: scheduled, due_soon, due_today, in_grace, broken, kept, recovered, cancelled or superseded
---   verdict: kept, partially_kept, broken or open; NULL when it is not scored
+--   verdict: kept, partially_kept, broken or open; NULL when it is not scored: its version ended before it was due, or before its
+--     deadline had passed while it was not satisfied
 --   first_verdict: verdict when the deadline passed, by what was known on that day; NULL before
 --   on_time: whether it was kept by the due date itself; NULL while open
 --   kept_on: received date of the money that satisfied it; NULL if not satisfied or not scored
@@ -145,7 +146,11 @@ select
             || '; the missing ' || said[3] || ' is within the tolerance'
         when status = 'kept' then
             said[1] || ' ' || currency || ' due ' || due_words || ' was paid by ' || kept_words
-            || case when kept_on > due_date then ', within the days of grace' else '' end
+            || case
+                when kept_on <= due_date then ''
+                when kept_on <= due_date + grace_days then ', within the days of grace'
+                else ', on the day the promise rolled to it'
+            end
         when status = 'recovered' then
             arrived_by_deadline || '; the rest came by ' || kept_words || ', ' || days_late
             || case when days_late = 1 then ' day' else ' days' end || ' late'
@@ -162,7 +167,11 @@ select
             said[1] || ' ' || currency || ' scheduled for ' || due_words || ' waits for the installment before it to be met'
         else
             said[1] || ' ' || currency || ' is due ' || due_words
-            || case when as_of > due_date then ', in grace until ' || deadline_words else '' end
+            || case
+                when as_of <= due_date then ''
+                when as_of <= due_date + grace_days then ', in grace until ' || deadline_words
+                else ', and the promise rolled to it on ' || deadline_words || ', the last day to meet it'
+            end
             || case when paid_minor > 0 then '; ' || said[2] || ' has arrived and ' || said[3] || ' is missing' else '' end
     end || '.' as reason,
 from worded

@@ -12,7 +12,8 @@
 --   is_reached: whether the one before it is satisfied (repeating promises do not roll before); true for all others
 --   rolled_on: date on which it was reached, of repeating promises after the first installment
 --   deadline: last day to satisfy it; NULL while it is not reached
---   is_withdrawn: whether the version ended before it came due
+--   is_withdrawn: whether the version ended before it came due, or before its deadline had passed while it was not satisfied: then
+--     grace never ran out, and it is not scored
 --   paid_minor: allocated (minor units)
 --   paid_in_advance_minor: received before the due date (minor units)
 --   paid_late_minor: received after the due date (minor units)
@@ -100,7 +101,12 @@ timed as (
         s.kind <> 'repeating_promise' or s.position = 1 or r.rolled_on is not null as is_reached,
         r.rolled_on,
         case when is_reached then greatest(s.base_deadline, r.rolled_on) end as deadline,
-        s.effective_to is not null and (s.due_date >= s.effective_to or not is_reached) as is_withdrawn,
+        s.effective_to is not null
+        and (
+            s.due_date >= s.effective_to
+            or not is_reached
+            or (s.effective_to <= deadline and not coalesce(s.satisfied_on <= deadline, false))
+        ) as is_withdrawn,
     from satisfied s
     left join rolls r using (commitment_id, version, known_from, sequence)
 ),

@@ -20,7 +20,7 @@
 --   effective_from: first date on which the version is in force
 --   effective_to: first date on which it no longer is; NULL while it is in force
 --   end_kind: superseded or cancelled; NULL while it is in force
---   base_deadline: last day to satisfy it, due date plus grace; the version's last day when that comes first
+--   base_deadline: last day to satisfy it, due date plus grace
 with policy as (
     select
         kind,
@@ -72,7 +72,6 @@ select
     effective_from,
     effective_to,
     end_kind,
-    -- a version that ends within the grace of an installment is scored as it stood on its last day
-    case when due_date < effective_to then least(due_date + grace_days, effective_to - 1) else due_date + grace_days end as base_deadline,
+    due_date + grace_days as base_deadline,
 from tolerated
 window earlier as (partition by commitment_id, version order by due_date, sequence rows between unbounded preceding and current row)

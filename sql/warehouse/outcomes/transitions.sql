@@ -53,7 +53,7 @@ installments as (
             'currency': currency,
             'amount': said[1],
             'due_date': due_date,
-            -- of a kept one it may still move, with the end of the version
+            -- of a repeating promise it may move when a payment is returned: said only where it has passed
             'deadline': case when to_phase in ('broken', 'recovered') then deadline end,
             'satisfied_on': case when to_phase in ('kept', 'recovered') then satisfied_on end,
             'paid_by_deadline': case when to_phase = 'broken' then said[2] end,

@@ -9,7 +9,7 @@
 --   currency: ISO 4217 code
 --   amount: part of the payment applied to the installment
 --   received_date: date on which the money came
---   matched_by: rule that sent the payment there
+--   matched_by: rule that sent the money there; of what an exact amount leaves for other commitments, oldest_due
 --   explanation: one sentence a collector can read to the customer
 select
     a.payment_id,

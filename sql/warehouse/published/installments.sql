@@ -8,8 +8,8 @@
 --   due_date: date on which it is due, after the business-day rule
 --   nominal_due_date: due date before the business-day rule
 --   grace_days: calendar days of grace
---   deadline: last day to satisfy it: due date plus grace, of a repeating promise not before the day it rolled there, and
---     not after the last day of its version; NULL while a repeating promise has not rolled to it
+--   deadline: last day to satisfy it: due date plus grace, of a repeating promise not before the day it rolled there; NULL
+--     while a repeating promise has not rolled to it
 --   amount: amount due
 --   tolerance: shortfall this installment forgives; tolerances of a version add up, as shortfalls do
 --   paid_amount: allocated to it
@@ -19,7 +19,7 @@
 --   outstanding_amount: amount less paid_amount; 0 once the version has ended, since nothing is owed under it
 --   status: scheduled, due_soon, due_today, in_grace, broken, kept, recovered, cancelled or superseded
 --   verdict: kept (satisfied by the deadline), partially_kept (something came, not enough), broken (nothing came) or open;
---     NULL when the version ended before it counted
+--     NULL when it is not scored: its version ended before it was due, or while grace was running and it was not satisfied
 --   first_verdict: verdict when the deadline passed, by what was known on that day; a payment returned later does not change it
 --   on_time: whether it was kept by the due date itself, without grace; NULL while open
 --   kept_on: received date of the money that satisfied it, in time or late; NULL if not satisfied

@@ -12,8 +12,9 @@
 --   unapplied_amount: part that found nothing to pay, or of a reversal nothing to reverse
 --   reversed_amount: part taken back by reversals; of a reversal the part that took effect
 --   match_status: matched, partially_matched, unmatched, reversed, set_aside, reversal or not_applied
---   matched_by: rule that found the target; NULL if none did
---   target_commitment_id: commitment it was sent to
+--   matched_by: rule that found the target; NULL if none did. Of an exact amount that found nothing to pay on its commitment and went to
+--     others, oldest_due
+--   target_commitment_id: commitment it was sent to; NULL if it was sent to none, or shared among several
 --   reason: why it stands as it does
 --   reference: reference text of the row
 --   method: how it was paid

@@ -43,7 +43,7 @@ with lines as (
         i.paid_by_deadline_minor,
         i.outstanding_minor,
         c.status as life,
-        i.due_date > p.as_of - 90 as is_recent,
+        i.due_date > p.as_of - 90 and i.due_date <= p.as_of as is_recent,
     from outcomes.installments i
     join outcomes.commitments c using (commitment_id, version)
     cross join ledger.params p

@@ -18,7 +18,11 @@ SEPARATORS = r"[\s\u00a0,;:|()\[\]{}<>\"'=&+!?*]"
 class Route:
     matched_by: str | None = None
     versions: list[Version] = field(default_factory=list)
+    others: list[Version] = field(default_factory=list)
     is_set_aside: bool = False
+
+    def could_pay_earlier_version(self, new: Version) -> bool:
+        return any(v.commitment_id == new.commitment_id and v.version < new.version for v in self.versions + self.others)
 
 
 @dataclass
@@ -28,6 +32,15 @@ class Replay:
     reversed_by: dict[str, int]
     reversed_of: dict[str, int]
     applied: dict[tuple[str, str, int, int], int]
+
+    def routed_by(self, p: Payment) -> tuple[str | None, str | None]:
+        """Rule and commitment of a payment. An exact amount that went to other commitments altogether is shared money."""
+        route = self.routes[p.payment_id]
+        commitment_id = route.versions[0].commitment_id if len(route.versions) == 1 else None
+        paid = {c for payment_id, c, _, _ in self.applied if payment_id == p.payment_id}
+        if route.others and paid and commitment_id not in paid:
+            return "oldest_due", None
+        return route.matched_by, commitment_id
 
     def status(self, p: Payment) -> str:
         net = p.amount_minor - self.reversed_of[p.payment_id]
@@ -84,7 +97,8 @@ def route(book: Book, p: Payment) -> Route:
         ("only_commitment", in_force if len(in_force) == 1 else []),
         ("oldest_due", in_force),
     )
-    return next((Route(rule, versions) for rule, versions in rules if versions), Route())
+    # An equal amount is weak evidence: the rest of such money goes on, at the end of the day, to whatever is in force.
+    return next((Route(rule, versions, in_force if rule == "exact_amount" else []) for rule, versions in rules if versions), Route())
 
 
 def take_back(rows: list[Payment], payments: dict[str, Payment]) -> tuple[dict[str, int], dict[str, int]]:
@@ -121,15 +135,14 @@ def replay(book: Book, known_on: date | None = None) -> Replay:
                 open_minor[commitment_id, version, sequence] -= part
                 applied[p.payment_id, commitment_id, version, sequence] = part
 
-    def could_pay_earlier_version(p: Payment, new: Version) -> bool:
-        return any(v.commitment_id == new.commitment_id and v.version < new.version for v in routes[p.payment_id].versions)
-
     for day in sorted({v.agreed_on for v in book.approved()} | {p.received_date for p in payments.values()}):
         begun = [v for v in book.approved() if v.agreed_on == day <= known_on and v.is_in_force(day)]
         for new, p in product(sorted(begun, key=lambda v: v.commitment_id), payments.values()):
-            if p.received_date < day and could_pay_earlier_version(p, new):
+            if p.received_date < day and routes[p.payment_id].could_pay_earlier_version(new):
                 apply(p, [new])
-        for p in payments.values():
-            if p.received_date == day <= known_on:
-                apply(p, routes[p.payment_id].versions)
+        today = [p for p in payments.values() if p.received_date == day <= known_on]
+        for p in today:
+            apply(p, routes[p.payment_id].versions)
+        for p in today:
+            apply(p, routes[p.payment_id].others)
     return Replay(routes, left, reversed_by, reversed_of, applied)

@@ -110,6 +110,93 @@ def test_an_amount_equal_to_two_installments_due_nearby_is_no_evidence() -> None
     assert route_of(book) == ("oldest_due", None)
 
 
+def two_equal_promises() -> Book:
+    book = Book()
+    book.commit("P-1", "03-01", ("03-06", 10000))
+    book.commit("P-2", "03-01", ("03-20", 10000))
+    return book
+
+
+def test_an_amount_equal_to_an_installment_already_paid_goes_to_the_next_commitment_due() -> None:
+    book = two_equal_promises()
+    book.pay("M-1", "03-05", 10000)
+    book.pay("M-2", "03-12", 10000)
+    matched = match(book)
+    assert matched.applied() == [("M-1", "P-1", 1, 1, 10000), ("M-2", "P-2", 1, 1, 10000)]
+    assert [a["matched_by"] for a in matched.allocations] == ["exact_amount", "oldest_due"]
+    assert route_of(book, "M-1") == ("exact_amount", "P-1")
+    assert route_of(book, "M-2") == ("oldest_due", None)
+    why = (
+        "because nothing more was left to pay on P-1, an installment of which it equals, and what fell due first of the customer's other"
+        " commitments is paid first."
+    )
+    assert matched.payment("M-2")["reason"] == f"Applied in full, {why}"
+    assert matched.allocations[1]["explanation"].endswith(why)
+
+
+def test_an_equal_amount_goes_back_to_its_installment_when_the_payment_before_it_bounces() -> None:
+    book = two_equal_promises()
+    book.pay("M-1", "03-05", 10000)
+    book.pay("M-2", "03-12", 10000)
+    book.reverse("R-1", "M-1", "03-15", 10000)
+    assert match(book).applied() == [("M-2", "P-1", 1, 1, 10000)]
+    assert route_of(book, "M-2") == ("exact_amount", "P-1")
+
+
+def test_an_exact_amount_for_a_promise_beside_a_plan_leaves_what_it_does_not_need_for_the_plan() -> None:
+    book = Book()
+    book.commit("E", "01-02", ("02-10", 10000), ("02-17", 10000))
+    book.commit("F", "01-02", ("02-10", 7700))
+    book.pay("e1", "02-10", 7700)
+    book.pay("e2", "02-17", 7700)
+    book.pay("e3", "02-18", 10000)
+    assert match(book).applied() == [("e1", "F", 1, 1, 7700), ("e2", "E", 1, 1, 7700), ("e3", "E", 1, 1, 2300), ("e3", "E", 1, 2, 7700)]
+
+
+def test_an_exact_amount_that_fits_only_in_part_leaves_the_rest_to_the_others() -> None:
+    book = two_equal_promises()
+    book.pay("M-1", "03-04", 4000, commitment_id="P-1")
+    book.pay("M-2", "03-05", 10000)
+    matched = match(book)
+    assert matched.applied() == [("M-1", "P-1", 1, 1, 4000), ("M-2", "P-1", 1, 1, 6000), ("M-2", "P-2", 1, 1, 4000)]
+    assert route_of(book, "M-2") == ("exact_amount", "P-1")
+    assert matched.payment("M-2")["reason"] == (
+        "Applied in full, because it is exactly the amount of installment 1 of promise P-1, due 6 Mar 2026, and of no other due near that"
+        " day; when nothing more was left to pay on P-1, it went to what fell due first of the customer's other commitments."
+    )
+
+
+def test_what_an_exact_amount_leaves_over_comes_after_all_payments_of_its_day() -> None:
+    book = two_equal_promises()
+    book.pay("M-0", "03-05", 10000, commitment_id="P-1")
+    book.pay("M-1", "03-12", 10000)
+    book.pay("M-2", "03-12", 9000, commitment_id="P-2")
+    book.pay("M-3", "03-12", 600)
+    matched = match(book)
+    assert matched.applied()[1:] == [("M-1", "P-2", 1, 1, 400), ("M-2", "P-2", 1, 1, 9000), ("M-3", "P-2", 1, 1, 600)]
+    assert matched.payment("M-1")["unapplied_minor"] == 9600
+
+
+def test_what_an_exact_amount_finds_nowhere_to_go_is_credit_for_new_terms_of_any_of_the_commitments() -> None:
+    book = two_equal_promises()
+    book.commit("P-2", "03-25", ("04-20", 3000))
+    for payment_id in ("M-1", "M-2", "M-3"):
+        book.pay(payment_id, "03-12", 10000)
+    matched = match(book)
+    assert matched.applied() == [
+        ("M-1", "P-1", 1, 1, 10000),
+        ("M-2", "P-2", 1, 1, 10000),
+        ("M-3", "P-2", 2, 1, 3000),
+    ]
+    assert matched.payment("M-3")["unapplied_minor"] == 7000
+
+
+def test_other_direct_routes_keep_what_they_leave_over() -> None:
+    book = two_equal_promises()
+    book.pay("M-1", "03-05", 15000, commitment_id="P-1")
+    assert match(book).applied() == [("M-1", "P-1", 1, 1, 10000)]
+
+
 def test_the_only_commitment_in_force_gets_an_unnamed_payment() -> None:
     book = two_plans()
     book.versions[0].cancelled_on = book.versions[0].agreed_on.replace(day=20)

@@ -189,11 +189,33 @@ def test_an_installment_due_on_the_very_day_of_new_terms_is_not_scored() -> None
     assert outcome(book, "2026-03-01")["status"] == "superseded"
 
 
-def test_terms_replaced_within_the_grace_are_scored_as_they_stood() -> None:
-    book = Book(grace_days=10).commits("A", ("2026-02-15", 10000)).pays("A", "2026-02-16", 4000)
-    book.commits("A", ("2026-04-15", 10000), agreed_on="2026-02-20").pays("A", "2026-02-21", 6000)
+@pytest.mark.parametrize("paid", [0, 4000])
+def test_terms_replaced_while_grace_is_running_are_not_scored(paid: int) -> None:
+    book = Book(grace_days=5).commits("A", ("2026-02-15", 10000))
+    if paid:
+        book.pays("A", "2026-02-16", paid)
+    book.commits("A", ("2026-04-15", 10000), agreed_on="2026-02-20")
     row = outcome(book, "2026-03-01")
-    assert picked(row, "status", "verdict", "deadline", "broken_on") == ("broken", "partially_kept", date(2026, 2, 19), date(2026, 2, 20))
+    assert picked(row, "status", "verdict", "first_verdict", "broken_on", "days_late") == ("superseded", None, None, None, None)
+    assert row["reason"] == "100.00 USD due 15 February 2026 was replaced by newer terms on 20 February 2026 before it counted."
+
+
+def test_a_cancellation_while_grace_is_running_is_not_scored() -> None:
+    book = Book(grace_days=5).commits("A", ("2026-02-15", 10000), cancelled_on=date(2026, 2, 18))
+    assert picked(outcome(book, "2026-03-01"), "status", "verdict", "broken_on") == ("cancelled", None, None)
+
+
+def test_terms_replaced_on_the_first_day_after_grace_are_scored_as_they_stood() -> None:
+    book = Book(grace_days=5).commits("A", ("2026-02-15", 10000)).pays("A", "2026-02-16", 4000)
+    book.commits("A", ("2026-04-15", 10000), agreed_on="2026-02-21").pays("A", "2026-02-21", 6000)
+    row = outcome(book, "2026-03-01")
+    assert picked(row, "status", "verdict", "deadline", "broken_on") == ("broken", "partially_kept", date(2026, 2, 20), date(2026, 2, 21))
+
+
+def test_an_installment_paid_within_grace_stays_kept_when_its_terms_are_replaced_before_grace_runs_out() -> None:
+    book = Book(grace_days=5).commits("A", ("2026-02-15", 10000)).pays("A", "2026-02-17", 10000)
+    book.commits("A", ("2026-04-15", 5000), agreed_on="2026-02-18")
+    assert picked(outcome(book, "2026-03-01"), "status", "verdict", "first_verdict") == ("kept", "kept", "kept")
 
 
 def test_a_cancelled_commitment_scores_what_came_due_before() -> None:
@@ -218,7 +240,9 @@ def test_a_missed_period_of_a_repeating_promise_does_not_roll() -> None:
 
 def test_a_repeating_promise_rolls_on_the_day_the_missed_period_is_met() -> None:
     book = Book().commits("A", ("2026-01-15", 10000), ("2026-02-15", 10000), kind="repeating_promise").pays("A", "2026-03-10", 10000)
-    assert picked(outcome(book, "2026-03-10", sequence=2), "status", "deadline") == ("in_grace", date(2026, 3, 10))
+    row = outcome(book, "2026-03-10", sequence=2)
+    assert picked(row, "status", "deadline") == ("in_grace", date(2026, 3, 10))
+    assert row["reason"] == ("100.00 USD is due 15 February 2026, and the promise rolled to it on 10 March 2026, the last day to meet it.")
     assert picked(outcome(book, "2026-03-11", sequence=2), "status", "broken_on") == ("broken", date(2026, 3, 11))
     assert outcome(book, "2026-03-11", sequence=1)["status"] == "recovered"
 
@@ -227,6 +251,7 @@ def test_a_repeating_promise_paid_up_on_the_day_it_rolls_is_kept() -> None:
     book = Book().commits("A", ("2026-01-15", 10000), ("2026-02-15", 10000), kind="repeating_promise").pays("A", "2026-03-10", 20000)
     row = outcome(book, "2026-03-11", sequence=2)
     assert picked(row, "status", "verdict", "on_time", "days_late") == ("kept", "kept", False, 23)
+    assert row["reason"] == "100.00 USD due 15 February 2026 was paid by 10 March 2026, on the day the promise rolled to it."
 
 
 def test_a_repeating_promise_met_in_time_rolls_forward_one_period() -> None:

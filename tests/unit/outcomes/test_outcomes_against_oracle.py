@@ -71,11 +71,11 @@ def judge(book: Book, v: Version, k: int, known_on: date, as_of: date) -> tuple[
     deadline = line.due_date + timedelta(days=line.grace_days)
     if ended_on and line.due_date >= ended_on:
         return satisfied[k], max(deadline, rolled), None
-    if ended_on:
-        deadline = min(deadline, ended_on - timedelta(days=1))
     deadline = max(deadline, rolled)
     if satisfied[k] is not None and satisfied[k] <= deadline:
         return satisfied[k], deadline, "kept"
+    if ended_on and ended_on <= deadline:
+        return satisfied[k], deadline, None
     mine = [p for p, n, _ in book.allocate(v, ended_on, known_on, as_of) if n == k + 1 and p.received_date <= deadline]
     return satisfied[k], deadline, "partially_kept" if mine else "broken"
 

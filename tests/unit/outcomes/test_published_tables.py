@@ -44,6 +44,13 @@ def test_money_within_the_window_counts_by_amount_even_when_the_promise_was_not_
     assert (row["kept_rate_by_count"], row["kept_rate_by_amount"], row["recovered_count"]) == (Decimal(0), Decimal("0.3333"), 1)
 
 
+def test_the_last_90_days_leave_out_what_was_paid_but_is_not_due_yet() -> None:
+    book = Book().commits("A", ("2026-05-15", 100), ("2026-06-15", 100), ("2026-07-15", 100)).pays("A", "2026-05-01", 300)
+    (row,) = rows_of(book.outcomes("2026-05-15", BOTH), "from published.scorecard_customer")
+    assert (row["judged_count"], row["judged_count_90_days"], row["kept_count_90_days"]) == (3, 1, 1)
+    assert (row["promised_amount_90_days"], row["paid_by_deadline_amount_90_days"]) == (Decimal(1), Decimal(1))
+
+
 def test_the_last_90_days_count_only_what_fell_due_in_them() -> None:
     book = Book(default_after_broken=9).commits("A", ("2026-01-15", 100), ("2026-05-15", 100)).pays("A", "2026-05-01", 200)
     (row,) = rows_of(book.outcomes("2026-06-01", BOTH), "from published.scorecard_customer")

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from ptp_pipeline.assets.stages import in_words
+from ptp_pipeline.errors import PtpError
 from ptp_pipeline.partitions import orgs_partitions
 from ptp_pipeline.resources import PIPELINE, Ptp
 
@@ -61,8 +62,12 @@ def approval_decisions(context: dg.AssetExecutionContext, config: DecisionForm, 
 
     org = context.partition_key
     with in_words():
-        with ptp.ledger.transaction(org, PIPELINE) as tx:
-            items = commitments.resolve_pending(tx, config.items)
+        try:
+            with ptp.ledger.transaction(org, PIPELINE) as tx:
+                items = commitments.resolve_pending(tx, config.items)
+        except PtpError:
+            approvals.present_code(ptp.ledger, org, config.supervisor, config.approval_code, "dagster")  # it stands in the run config
+            raise
         decided = approvals.decide_with_code(
             ptp.ledger, org, config.supervisor, config.approval_code, items, config.decision.value, config.reason, "dagster"
         )

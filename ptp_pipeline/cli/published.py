@@ -84,7 +84,10 @@ class Build:
 
 @contextmanager
 def open_build(settings: "Settings", org: str, folder: Path | None = None) -> Iterator[Build]:
-    """The org's current build, or the one in a folder. Raises UsageError for an unknown org, WorkFailed when nothing was published or it does not open."""
+    """The org's current build, or the one in a folder.
+
+    Raises UsageError for an unknown org, WorkFailed when nothing was published or it does not open.
+    """
     import duckdb
 
     link = folder or settings.current_build(org)

@@ -38,13 +38,19 @@ def decide(tx: Transaction, items: Sequence[Item], decision: str, reason: str, c
     return _decide(tx, proof(tx), items, decision, reason, channel)
 
 
-def _decide(tx: Transaction, with_proof: str | None, items: Sequence[Item], decision: str, reason: str, channel: str) -> list[Decision]:
+def _problem(items: Sequence[Item], decision: str, reason: str) -> UsageError | None:
     if decision not in DECISIONS:
-        raise UsageError(f"There is no decision {decision!r}.", f"Decisions: {', '.join(DECISIONS)}.")
+        return UsageError(f"There is no decision {decision!r}.", f"Decisions: {', '.join(DECISIONS)}.")
     if not reason.strip():
-        raise UsageError("A decision needs a reason.", "Add --reason.")
+        return UsageError("A decision needs a reason.", "Add --reason.")
     if not items:
-        raise UsageError("There is nothing to decide on.", "Name the commitments.")
+        return UsageError("There is nothing to decide on.", "Name the commitments.")
+    return None
+
+
+def _decide(tx: Transaction, with_proof: str | None, items: Sequence[Item], decision: str, reason: str, channel: str) -> list[Decision]:
+    if problem := _problem(items, decision, reason):
+        raise problem
     rows = tx.all(
         "select commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, decided_at"
         " from ptp.decide(%s, %s::jsonb, %s, %s, %s)",
@@ -68,17 +74,31 @@ def issue_code(tx: Transaction, items: Sequence[Item], hours: int = 24) -> str:
 def decide_with_code(
     ledger: Ledger, org: str, user_name: str, code: str, items: Sequence[Item], decision: str, reason: str, origin: str
 ) -> list[Decision]:
-    """Decide with a one-time code, which is used up only if the decision stands. A refused try is recorded."""
-    actor = Actor(name=user_name, role="none", auth="code", origin=origin)
-    letters = code.strip().upper().replace("-", "")
+    """Decide with a one-time code, which is used up by being presented, whatever comes of it. A refused try is recorded.
+
+    A slip of the pen (no reason, no items) is turned down before the code is presented, except from Dagster: there the code
+    stands in the run's config for others to read, so it must be worthless afterwards.
+    """
+    problem = _problem(items, decision, reason)
+    if problem and origin != "dagster":
+        raise problem
     try:
-        with ledger.transaction(org, actor) as tx:
-            row = tx.one("select ptp.redeem_code(%s, %s) as proof", [user_name, letters])
-            return _decide(tx, row["proof"] if row else None, items, decision, reason, origin)
+        with_proof = present_code(ledger, org, user_name, code, origin)
+        with ledger.transaction(org, Actor(name=user_name, role="none", auth="code", origin=origin)) as tx:
+            return _decide(tx, with_proof, items, decision, reason, origin)
     except Refused as refusal:
         with ledger.transaction(org, Actor(name="unknown", role="none", auth="code", origin=origin)) as tx:
             audit.record(tx, "code.refused", "user", user_name[:128], refusal.message)
         raise
+
+
+def present_code(ledger: Ledger, org: str, user_name: str, code: str, origin: str) -> str:
+    """Use up a code, in a transaction of its own; returns a proof good for a minute and the code's items. Raises Refused."""
+    with ledger.transaction(org, Actor(name=user_name, role="none", auth="code", origin=origin)) as tx:
+        row = tx.one("select proof, refusal from ptp.redeem_code(%s, %s)", [user_name, code.strip().upper().replace("-", "")]) or {}
+    if row.get("proof") is None:
+        raise Refused(row.get("refusal") or "This approval code is not valid.", "Ask for a new code after signing in.")
+    return str(row["proof"])
 
 
 def _as_json(items: Sequence[Item]) -> str:

@@ -1,6 +1,7 @@
 """The audit trail: one chained event per act. Chaining, stamping and refusing rewrites is done by sql/ledger.
 
-Who acts, and from where, comes from the transaction; a service only says what was done, to what, and why.
+Who acts comes from the proof shown in the transaction, or is the pipeline or the operator; a service only says what was done, to
+what, and why. Sign-ins, users, policies, decisions, overrides and events of commitments are recorded by sql/ledger itself.
 """
 
 import datetime as dt
@@ -39,6 +40,15 @@ class Verification:
     first_bad_seq: int | None
 
 
+def sign(tx: Transaction) -> None:
+    """Show the database the proof of the person acting: what follows in this transaction is recorded under that name.
+
+    Without a proof nothing happens, and the database refuses what only a person may do.
+    """
+    if shown := getattr(tx.actor, "proof", None):
+        tx.execute("select ptp.acting(%s)", [shown])
+
+
 def record(tx: Transaction, action: str, object_type: str, object_id: str, reason: str = "", before: Any = None, after: Any = None) -> None:
     """Append one event of this transaction."""
     record_many(tx, action, object_type, [(object_id, after)], reason, before)
@@ -50,16 +60,15 @@ def record_many(
     """Append one event per (object id, after), in order, in one statement."""
     from psycopg.types.json import Jsonb
 
+    sign(tx)
     tx.execute(
-        "insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)"
-        " select ptp.current_org(), %s, %s, o.object_id, %s, %s, o.after"
-        " from unnest(%s::text[], %s::jsonb[]) with ordinality as o (object_id, after, position) order by o.position",
+        "select ptp.note(%s, %s, %s::text[], %s, %s::jsonb, %s::jsonb[])",
         [
             action,
             object_type,
+            [object_id for object_id, _ in objects],
             reason,
             None if before is None else Jsonb(before),
-            [object_id for object_id, _ in objects],
             [None if after is None else Jsonb(after) for _, after in objects],
         ],
     )

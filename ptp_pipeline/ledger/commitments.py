@@ -84,6 +84,7 @@ def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
     """Log one commitment. Raises Refused when its id or the same promise is known. Policy approves at once what it grants."""
     if tx.actor.role == "analyst":
         raise Refused(f"{tx.actor.name} is an analyst and does not log commitments.")
+    audit.sign(tx)
     if source != "feed" and not new.owner:
         new = new.model_copy(update={"owner": tx.actor.name})
     (outcome,) = _log(tx, [new], source)
@@ -325,6 +326,7 @@ def terms_of(row: dict[str, Any]) -> Terms:
 
 def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) -> int:
     """Log new terms; the old version stays in force until these are approved. Returns the new version's number."""
+    audit.sign(tx)
     tx.execute("select ptp.lock_org()")
     before = _newest(tx, commitment_id)
     if (before["kind"], before["currency"]) != (terms.kind, terms.currency):
@@ -352,38 +354,40 @@ def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) 
 
 
 def cancel(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
-    """End a commitment from a day on. One that never became active is withdrawn."""
+    """End a commitment from a day on: a supervisor, a controller or legal. One that never became active is withdrawn, also by its
+    own collector.
+    """
     tx.execute("select ptp.lock_org()")
     _newest(tx, commitment_id)
     is_approved = tx.one(
         "select 1 from ptp.approval where org_id = ptp.current_org() and commitment_id = %s and decision = 'approve'", [commitment_id]
     )
     if is_approved:
-        _event(tx, commitment_id, "cancel", "commitment.cancelled", effective_on, reason)
+        _event(tx, commitment_id, "cancel", effective_on, reason)
     else:
-        _event(tx, commitment_id, "withdraw", "commitment.withdrawn", effective_on, reason)
+        _event(tx, commitment_id, "withdraw", effective_on, reason)
 
 
 def pause(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
     """Stop chasing from a day on. Verdicts go on."""
     _newest(tx, commitment_id)
-    _event(tx, commitment_id, "pause", "commitment.paused", effective_on, reason)
+    _event(tx, commitment_id, "pause", effective_on, reason)
 
 
 def resume(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
     """Chase again from a day on."""
     _newest(tx, commitment_id)
-    _event(tx, commitment_id, "resume", "commitment.resumed", effective_on, reason)
+    _event(tx, commitment_id, "resume", effective_on, reason)
 
 
-def _event(tx: Transaction, commitment_id: str, kind: str, action: str, effective_on: dt.date, reason: str) -> None:
+def _event(tx: Transaction, commitment_id: str, kind: str, effective_on: dt.date, reason: str) -> None:
     if not reason.strip():
         raise UsageError("This needs a reason.", "Add --reason.")
+    audit.sign(tx)
     tx.execute(
         "insert into ptp.commitment_event (org_id, commitment_id, kind, effective_on, reason) values (ptp.current_org(), %s, %s, %s, %s)",
         [commitment_id, kind, effective_on, reason],
     )
-    audit.record(tx, action, "commitment", commitment_id, reason, after={"effective_on": effective_on.isoformat()})
 
 
 def _newest(tx: Transaction, commitment_id: str) -> dict[str, Any]:
@@ -408,7 +412,10 @@ def pending(tx: Transaction) -> list[PendingItem]:
     for row in rows:
         terms = terms_of(row)
         facts = {name: row[name] for name in PendingItem.__dataclass_fields__ if name in row}
-        items.append(PendingItem(**facts, terms=terms, guardrails=guardrails(terms, policy)))
+        rules = guardrails(terms, policy)
+        if row["version"] > 1 and not rules:
+            rules = ["New terms: supervisor approval required"]
+        items.append(PendingItem(**facts, terms=terms, guardrails=rules))
     return items
 
 

@@ -45,7 +45,7 @@ def proof(tx: Transaction) -> str | None:
 
 def add_user(tx: Transaction, name: str, role: str, password: str, email: str = "") -> None:
     """Add a person. Needs the operator (`ledger.operator`) or an admin who signed in."""
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._@+-]{0,127}", name) or name in ("policy", "pipeline", "operator"):
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._@+-]{0,127}", name) or name in ("policy", "pipeline", "operator", "mailer", "unknown"):
         raise UsageError(f"{name!r} cannot be a user name.", "Use lower-case letters, digits and . _ @ + -.")
     if role not in ROLES:
         raise UsageError(f"There is no role {role!r}.", f"Roles: {', '.join(ROLES)}.")

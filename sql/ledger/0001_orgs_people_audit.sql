@@ -152,19 +152,18 @@ create function ptp.chain_audit_event() returns trigger language plpgsql securit
 as $$
 declare
   last record;
+  who record;
 begin
-  if ptp.fact('actor') is null or ptp.fact('role') is null or ptp.fact('auth') is null or ptp.fact('origin') is null then
-    perform ptp.refuse('PT005', 'Nobody is named as acting.', 'Acts are recorded with who, role, how authenticated and from where.');
-  end if;
+  select * into who from ptp.identity(new.action in ('login.refused', 'code.refused'));
   perform ptp.lock_org();
   select seq, hash into last from ptp.audit_event where org_id = ptp.current_org() order by seq desc limit 1;
   new.org_id := ptp.current_org();
   new.seq := coalesce(last.seq, 0) + 1;
   new.prev_hash := coalesce(last.hash, repeat('0', 64));
   new.at := clock_timestamp();
-  new.actor := ptp.fact('actor');
-  new.role := ptp.fact('role');
-  new.auth := ptp.fact('auth');
+  new.actor := who.actor;
+  new.role := who.role;
+  new.auth := who.auth;
   new.origin := ptp.fact('origin');
   new.run := ptp.fact('run');
   new.changes_inputs := ptp.changes_inputs(new.action);
@@ -180,13 +179,31 @@ as $$
   values (ptp.current_org(), action, object_type, object_id, coalesce(reason, ''), before, after)
 $$;
 
+-- The only way in for clients: one event per object. What the ledger's own functions and triggers record, nobody else does.
+create function ptp.note(act text, object_type text, object_ids text[], reason text, before jsonb, afters jsonb[]) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  if act ~ '^(approval|user|token|policy|org|override)\.'
+    or act in ('login.accepted', 'code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.paused', 'commitment.resumed') then
+    perform ptp.refuse('PT003', format('%s is recorded by the ledger itself, when it happens.', act));
+  elsif act like '%.logged' or act = 'commitment.renegotiated' then
+    if ptp.fact('auth') is distinct from 'pipeline' or act <> 'commitment.logged' or (select p.user_name from ptp.person() as p) is not null then
+      perform ptp.author('log anything');
+    end if;
+  end if;
+  insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)
+  select ptp.current_org(), act, note.object_type, o.object_id, coalesce(note.reason, ''), note.before, o.after
+  from unnest(object_ids, afters) with ordinality as o (object_id, after, position) order by o.position;
+end $$;
+
 -- people -----------------------------------------------------------------------------------------------------------
 -- Passwords: Python stretches with argon2id under the stored parameters and salt; what is stored is the sha256 of the result.
 -- So the check happens here, the app role can read no verifier, and a stolen table is as hard to crack as argon2id makes it.
 
 create table ptp.app_user (
   org_id text not null references ptp.org,
-  user_name text not null check (user_name ~ '^[a-z0-9][a-z0-9._@+-]{0,127}$' and user_name not in ('policy', 'pipeline', 'operator')),
+  user_name text not null check (user_name ~ '^[a-z0-9][a-z0-9._@+-]{0,127}$' and user_name not in ('policy', 'pipeline', 'operator', 'mailer', 'unknown')),
   role text not null check (role in ('collector', 'supervisor', 'controller', 'legal', 'analyst', 'admin')),
   email text not null default '',
   is_active boolean not null default true,
@@ -220,27 +237,99 @@ create table ptp.sign_in (
   origin text not null,
   signed_in_at timestamptz not null default now(),
   expires_at timestamptz not null,
-  only_in_transaction xid8,
   only_items jsonb,
   primary key (org_id, proof_sha256),
   foreign key (org_id, user_name) references ptp.app_user
 );
 select ptp.protect('ptp.sign_in', true);
 
+-- Who has shown a proof in the transaction a connection is in. Clients cannot write here, unlike the settings behind ptp.fact; so
+-- authors are taken from here. A row counts only in its own transaction; the next one of the same server process replaces it.
+create table ptp.acting_person (
+  org_id text not null,
+  backend int not null,
+  in_transaction xid8 not null,
+  began_at timestamptz not null,
+  user_name text not null,
+  role text not null,
+  auth text not null,
+  primary key (org_id, backend),
+  foreign key (org_id, user_name) references ptp.app_user
+);
+select ptp.protect('ptp.acting_person', false);
+
+create function ptp.show_person(name text, role_now text, how text) returns void language sql set search_path = ptp, pg_temp
+as $$
+  select ptp.lock_org();
+  delete from ptp.acting_person a where a.org_id = ptp.current_org() and a.began_at < now() - interval '1 day';
+  insert into ptp.acting_person (org_id, backend, in_transaction, began_at, user_name, role, auth)
+  values (ptp.current_org(), pg_backend_pid(), pg_current_xact_id(), now(), name, role_now, how)
+  on conflict (org_id, backend) do update set in_transaction = excluded.in_transaction, began_at = excluded.began_at,
+    user_name = excluded.user_name, role = excluded.role, auth = excluded.auth
+$$;
+
+-- The person proven in this transaction; no row when there is none.
+create function ptp.person() returns setof ptp.acting_person language sql set search_path = ptp, pg_temp
+as $$
+  select * from ptp.acting_person a
+  where a.org_id = ptp.current_org() and a.backend = pg_backend_pid() and a.in_transaction = pg_current_xact_id() and a.began_at = now()
+$$;
+
+-- Under which name something is recorded: the proven person, else the pipeline or the operator as the connection says. A connection
+-- cannot call itself a person.
+create function ptp.identity(may_be_unknown boolean default false) returns table (actor text, role text, auth text)
+language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  if ptp.fact('actor') is null or ptp.fact('role') is null or ptp.fact('auth') is null or ptp.fact('origin') is null then
+    perform ptp.refuse('PT005', 'Nobody is named as acting.', 'Acts are recorded with who, role, how authenticated and from where.');
+  end if;
+  select p.user_name, p.role, p.auth into actor, role, auth from ptp.person() as p;
+  if not found then
+    actor := ptp.fact('actor');
+    role := ptp.fact('role');
+    auth := ptp.fact('auth');
+    if not ((auth = 'pipeline' and role = 'pipeline' and actor in ('pipeline', 'mailer'))
+            or (auth = 'operator' and role = 'admin' and actor = 'operator')
+            or (may_be_unknown and actor = 'unknown' and role = 'none')) then
+      perform ptp.refuse('PT005', format('%s has not signed in.', actor), 'Use --token or PTP_TOKEN of an active user.');
+    end if;
+  end if;
+  return next;
+end $$;
+
+-- The person proven in this transaction, who must have one of the roles.
+create function ptp.author(act text, roles text[] default array['collector', 'supervisor', 'controller', 'legal', 'admin']) returns text
+language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  who ptp.acting_person;
+begin
+  select * into who from ptp.person();
+  if not found then
+    perform ptp.refuse('PT005', 'This needs a person who has signed in.', 'Use --token or PTP_TOKEN of an active user.');
+  elsif who.auth = 'code' then
+    perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
+  elsif who.role <> all (roles) then
+    perform ptp.refuse('PT003', format('%s is %s %s and may not %s.', who.user_name, case when who.role in ('analyst', 'admin') then 'an' else 'a' end,
+                       who.role, act), format('Ask a user with the role %s.', array_to_string(roles, ' or ')));
+  end if;
+  return who.user_name;
+end $$;
+
 create function ptp.sha256_hex(secret text) returns text language sql immutable
 as $$ select encode(sha256(convert_to(secret, 'UTF8')), 'hex') $$;
 
 -- Makes a sign-in for a user whose credential was just checked; returns its proof, which is stored only as a hash.
-create function ptp.open_sign_in(name text, how text, until timestamptz, bound_to xid8, items jsonb) returns text
+create function ptp.open_sign_in(name text, how text, until timestamptz, items jsonb) returns text
 language plpgsql set search_path = ptp, pg_temp
 as $$
 declare
   proof text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
 begin
-  insert into ptp.sign_in (org_id, proof_sha256, user_name, auth, origin, expires_at, only_in_transaction, only_items)
-  values (ptp.current_org(), ptp.sha256_hex(proof), name, how, coalesce(ptp.fact('origin'), ''), until, bound_to, items);
-  perform set_config('ptp.actor', name, true), set_config('ptp.auth', how, true),
-          set_config('ptp.role', (select u.role from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name), true);
+  insert into ptp.sign_in (org_id, proof_sha256, user_name, auth, origin, expires_at, only_items)
+  values (ptp.current_org(), ptp.sha256_hex(proof), name, how, coalesce(ptp.fact('origin'), ''), until, items);
+  perform ptp.show_person(name, (select u.role from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name), how);
   return proof;
 end $$;
 
@@ -257,7 +346,7 @@ begin
   if known.user_name is null then
     return;
   end if;
-  proof := ptp.open_sign_in(known.user_name, 'token', least(known.expires_at, now() + interval '12 hours'), null, null);
+  proof := ptp.open_sign_in(known.user_name, 'token', least(known.expires_at, now() + interval '12 hours'), null);
   perform ptp.record('login.accepted', 'user', known.user_name, '', null, jsonb_build_object('token', known.token_id));
   user_name := known.user_name;
   role := known.role;
@@ -275,7 +364,7 @@ begin
   if known.user_name is null then
     return;
   end if;
-  proof := ptp.open_sign_in(known.user_name, 'password', now() + interval '12 hours', null, null);
+  proof := ptp.open_sign_in(known.user_name, 'password', now() + interval '12 hours', null);
   perform ptp.record('login.accepted', 'user', known.user_name, '', null, null);
   user_name := known.user_name;
   role := known.role;
@@ -289,12 +378,11 @@ as $$
 begin
   select s.user_name, u.role, s.auth, s.only_items into user_name, role, auth, only_items
   from ptp.sign_in s join ptp.app_user u using (org_id, user_name)
-  where s.org_id = ptp.current_org() and s.proof_sha256 = ptp.sha256_hex(coalesce(proof, '')) and s.expires_at > now() and u.is_active
-    and (s.only_in_transaction is null or s.only_in_transaction = pg_current_xact_id());
+  where s.org_id = ptp.current_org() and s.proof_sha256 = ptp.sha256_hex(coalesce(proof, '')) and s.expires_at > now() and u.is_active;
   if user_name is null then
     perform ptp.refuse('PT005', 'This needs a person who has signed in.', 'Use --token or PTP_TOKEN of an active user, or an approval code.');
   end if;
-  perform set_config('ptp.actor', user_name, true), set_config('ptp.role', role, true), set_config('ptp.auth', auth, true);
+  perform ptp.show_person(user_name, role, auth);
   return next;
 end $$;
 
@@ -309,6 +397,9 @@ begin
     return;
   end if;
   select * into person from ptp.acting(proof);
+  if person.auth = 'code' then
+    perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
+  end if;
   if person.role <> all (roles) and person.user_name is distinct from oneself then
     perform ptp.refuse('PT003', format('%s is a %s and may not do this.', person.user_name, person.role),
                        case when cardinality(roles) > 0 then format('Ask a user with the role %s, or the operator.', array_to_string(roles, ' or '))
@@ -326,7 +417,7 @@ begin
     perform ptp.refuse('PT002', format('There is already a user %s.', name));
   end if;
   insert into ptp.app_user (org_id, user_name, role, email, password_parameters, password_verifier, added_by)
-  values (ptp.current_org(), name, new_role, new_email, parameters, verifier, ptp.fact('actor'));
+  values (ptp.current_org(), name, new_role, new_email, parameters, verifier, (select i.actor from ptp.identity() as i));
   perform ptp.record('user.added', 'user', name, '', null, jsonb_build_object('role', new_role, 'email', new_email));
 end $$;
 
@@ -364,7 +455,7 @@ begin
     perform ptp.refuse('PT001', format('There is no active user %s.', name), 'ptp user list shows who there is.');
   end if;
   insert into ptp.user_token (org_id, token_id, user_name, secret_sha256, expires_at, issued_by)
-  values (ptp.current_org(), id, name, secret_hash, until, ptp.fact('actor'));
+  values (ptp.current_org(), id, name, secret_hash, until, (select i.actor from ptp.identity() as i));
   perform ptp.record('token.issued', 'user', name, '', null, jsonb_build_object('token', id, 'expires_at', until));
 end $$;
 
@@ -378,7 +469,7 @@ begin
   perform ptp.lock_org();
   select p.version, p.policy into old from ptp.policy_version p where p.org_id = ptp.current_org() order by p.version desc limit 1;
   insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)
-  values (ptp.current_org(), old.version + 1, from_day, new_policy, why, ptp.fact('actor'));
+  values (ptp.current_org(), old.version + 1, from_day, new_policy, why, (select i.actor from ptp.identity() as i));
   perform ptp.record(
     'policy.changed', 'policy', (old.version + 1)::text, why,
     (select jsonb_object_agg(key, value) from jsonb_each(old.policy) where value is distinct from new_policy -> key),
@@ -401,14 +492,14 @@ begin
   end if;
   insert into ptp.org (org_id) values (new_org);
   insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)
-  values (new_org, 1, '0001-01-01', new_policy, 'First policy.', ptp.fact('actor'));
+  values (new_org, 1, '0001-01-01', new_policy, 'First policy.', (select i.actor from ptp.identity() as i));
   perform ptp.record('org.created', 'org', new_org, '', null, new_policy);
 end $$;
 
 grant select on ptp.org, ptp.policy_version to ptp_app, ptp_ops;
-grant select, insert on ptp.audit_event to ptp_app, ptp_ops;
+grant select on ptp.audit_event to ptp_app, ptp_ops;
 grant select (org_id, user_name, role, email, is_active, password_parameters, added_by, added_at) on ptp.app_user to ptp_app, ptp_ops;
 grant select (org_id, token_id, user_name, expires_at, issued_by, issued_at) on ptp.user_token to ptp_app, ptp_ops;
-grant execute on function ptp.sign_in_with_token, ptp.sign_in_with_password, ptp.acting, ptp.add_user, ptp.set_password, ptp.set_active, ptp.add_token,
+grant execute on function ptp.sign_in_with_token, ptp.sign_in_with_password, ptp.acting, ptp.note, ptp.add_user, ptp.set_password, ptp.set_active, ptp.add_token,
   ptp.change_policy to ptp_app, ptp_ops;
 grant execute on function ptp.create_org to ptp_ops;

@@ -170,33 +170,52 @@ create table ptp.feed_line (
 select ptp.protect('ptp.feed_line', true);
 
 -- who and when are taken from the transaction, whatever the client wrote --------------------------------------------
+-- An author is a person proven in this transaction. Rows of a file need none: they are the pipeline's, and the file must be known.
 
-create function ptp.stamp() returns trigger language plpgsql set search_path = ptp, pg_temp
+create function ptp.check_commitment() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
-  if ptp.fact('actor') is null then
-    perform ptp.refuse('PT005', 'Nobody is named as acting.');
+  new.logged_by := 'pipeline';
+  new.logged_at := clock_timestamp();
+  if new.source <> 'feed' or exists (select from ptp.person()) then
+    new.logged_by := ptp.author('log commitments');
   end if;
-  case tg_table_name
-    when 'commitment' then new.logged_by := ptp.fact('actor'); new.logged_at := clock_timestamp();
-    when 'commitment_event' then new.recorded_by := ptp.fact('actor'); new.recorded_at := clock_timestamp();
-    else new.decided_by := ptp.fact('actor'); new.decided_at := clock_timestamp();
-  end case;
+  if new.source = 'feed' and not exists (
+    select from ptp.received_file f
+    where f.org_id = new.org_id and f.feed = 'commitments' and f.content_sha256 = new.file_sha256 and f.status = 'accepted') then
+    perform ptp.refuse('PT003', format('%s names a commitments file that was not accepted here.', new.commitment_id));
+  end if;
   return new;
 end $$;
-create trigger stamp before insert on ptp.commitment for each row execute function ptp.stamp();
-create trigger stamp before insert on ptp.payment_override for each row execute function ptp.stamp();
-create trigger stamp_event before insert on ptp.commitment_event for each row execute function ptp.stamp();
+create trigger check_commitment before insert on ptp.commitment for each row execute function ptp.check_commitment();
+
+create function ptp.check_override() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  earlier record;
+begin
+  perform ptp.lock_org();
+  new.decided_by := ptp.author('assign payments');
+  new.decided_at := clock_timestamp();
+  select o.commitment_id, o.decided_by into earlier from ptp.payment_override o
+  where o.org_id = new.org_id and o.payment_id = new.payment_id order by o.override_id desc limit 1;
+  perform ptp.record('override.set', 'payment', new.payment_id, new.reason,
+                     case when found then jsonb_build_object('commitment_id', earlier.commitment_id, 'decided_by', earlier.decided_by) end,
+                     jsonb_build_object('commitment_id', new.commitment_id));
+  return new;
+end $$;
+create trigger check_override before insert on ptp.payment_override for each row execute function ptp.check_override();
 
 create function ptp.check_version() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
   blocker record;
 begin
-  if ptp.fact('actor') is null then
-    perform ptp.refuse('PT005', 'Nobody is named as acting.');
+  new.logged_by := 'pipeline';
+  if new.version > 1 or exists (select from ptp.person())
+    or not exists (select from ptp.commitment c where c.org_id = new.org_id and c.commitment_id = new.commitment_id and c.source = 'feed') then
+    new.logged_by := ptp.author(case when new.version > 1 then 'renegotiate' else 'log commitments' end);
   end if;
-  new.logged_by := ptp.fact('actor');
   new.logged_at := clock_timestamp();
   if cardinality(new.invoice_ids) > 0 then
     new.invoice_ids := array(select distinct i collate "C" as id from unnest(new.invoice_ids) as i where i ~ '\S' order by id);
@@ -287,10 +306,11 @@ begin
   return null;
 end $$;
 
--- Whether policy itself may approve these terms. Plans never: that is not a matter of policy.
+-- Whether policy itself may approve these terms. Plans and new terms of what is known never: that is not a matter of policy.
 create function ptp.policy_grants(v ptp.commitment_version, policy jsonb) returns boolean language sql stable
 as $$
-  select v.kind <> 'plan'
+  select v.version = 1
+    and v.kind <> 'plan'
     and not (policy -> 'approval' -> 'kinds') ? v.kind
     and v.discount_minor = 0
     and coalesce(v.first_due_date - v.agreed_on <= (policy -> 'approval' ->> 'promise_days')::int, true)
@@ -433,14 +453,27 @@ declare
   approved_from date;
 begin
   perform ptp.lock_org();
+  new.recorded_by := case new.kind when 'cancel' then ptp.author('cancel what is in force', array['supervisor', 'controller', 'legal'])
+                                   else ptp.author(new.kind || ' commitments') end;
+  new.recorded_at := clock_timestamp();
   perform ptp.refuse_if_ended(new.commitment_id);
   select min(v.agreed_on) into approved_from from ptp.commitment_version v join ptp.approval a using (org_id, commitment_id, version)
   where v.org_id = new.org_id and v.commitment_id = new.commitment_id and a.decision = 'approve';
   if new.kind <> 'withdraw' and approved_from is null then
     perform ptp.refuse('PT001', format('%s is not active, so there is nothing to %s.', new.commitment_id, new.kind), 'Withdraw it instead.');
+  elsif new.kind = 'withdraw' and approved_from is not null then
+    perform ptp.refuse('PT001', format('%s was approved, so it cannot be withdrawn.', new.commitment_id), 'Cancel it instead.');
   elsif new.effective_on < approved_from then
     perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind));
   end if;
+  if new.kind = 'withdraw' and not exists (select from ptp.person() as p where p.role in ('supervisor', 'controller', 'legal'))
+    and not exists (select from ptp.commitment c where c.org_id = new.org_id and c.commitment_id = new.commitment_id
+                    and new.recorded_by in (c.logged_by, lower(c.owner))) then
+    perform ptp.refuse('PT003', format('%s neither logged nor owns %s and may not withdraw it.', new.recorded_by, new.commitment_id),
+                       'Ask a supervisor, a controller or legal.');
+  end if;
+  perform ptp.record('commitment.' || case new.kind when 'cancel' then 'cancelled' when 'withdraw' then 'withdrawn' else rtrim(new.kind, 'e') || 'ed' end,
+                     'commitment', new.commitment_id, new.reason, null, jsonb_build_object('effective_on', new.effective_on));
   if new.kind in ('cancel', 'withdraw') then
     delete from ptp.promise_claim where org_id = new.org_id and commitment_id = new.commitment_id;
   end if;
@@ -509,6 +542,9 @@ declare
   bound jsonb := ptp.items_with_digests(items);
 begin
   select * into person from ptp.acting(proof);
+  if person.auth = 'code' then
+    perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
+  end if;
   if person.role not in ('supervisor', 'controller', 'legal') then
     perform ptp.refuse('PT003', format('%s is a %s; approval codes are for supervisors, controllers and legal.', person.user_name, person.role));
   end if;
@@ -520,8 +556,9 @@ begin
   perform ptp.record('code.issued', 'user', person.user_name, '', null, jsonb_build_object('items', bound, 'expires_at', until));
 end $$;
 
--- Turn a code into a sign-in that is good for this transaction and these items only. Its use stands if the transaction commits.
-create function ptp.redeem_code(name text, code text) returns text
+-- Present a code: it is used up, whatever comes of it; so nothing here raises, and the caller commits before going on. What it
+-- turns into is a sign-in for a minute and for its items only.
+create function ptp.redeem_code(name text, code text) returns table (proof text, refusal text)
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
@@ -529,19 +566,21 @@ declare
 begin
   perform ptp.lock_org();
   select * into known from ptp.approval_code a where a.org_id = ptp.current_org() and a.code_sha256 = ptp.sha256_hex(code);
+  update ptp.approval_code a set used_at = now() where a.org_id = known.org_id and a.code_sha256 = known.code_sha256 and a.used_at is null;
   if known.user_name is distinct from name or known.user_name is null then
-    perform ptp.refuse('PT005', 'This approval code is not valid for this person.', 'Ask for a new code after signing in.');
+    refusal := 'This approval code is not valid for this person.';
   elsif known.used_at is not null then
-    perform ptp.refuse('PT005', 'This approval code was already used.', 'Ask for a new code after signing in.');
+    refusal := 'This approval code was already used.';
   elsif known.expires_at <= now() then
-    perform ptp.refuse('PT005', 'This approval code has expired.', 'Ask for a new code after signing in.');
+    refusal := 'This approval code has expired.';
   elsif ptp.sha256_hex(ptp.items_with_digests(known.items)::text) <> known.items_digest
     or exists (select from jsonb_to_recordset(known.items) as i (commitment_id text, version int) join ptp.commitment_version v
                on v.org_id = ptp.current_org() and v.commitment_id = i.commitment_id and v.version > i.version) then
-    perform ptp.refuse('PT005', 'The terms changed after this approval code was issued.', 'Look at the new terms and ask for a new code.');
+    refusal := 'The terms changed after this approval code was issued.';
+  else
+    proof := ptp.open_sign_in(known.user_name, 'code', now() + interval '1 minute', known.items);
   end if;
-  update ptp.approval_code a set used_at = now() where a.org_id = known.org_id and a.code_sha256 = known.code_sha256;
-  return ptp.open_sign_in(known.user_name, 'code', now() + interval '10 minutes', pg_current_xact_id(), known.items);
+  return next;
 end $$;
 
 -- After a big import the planner knows nothing of what it will be asked about next; minutes instead of seconds were measured.

@@ -37,7 +37,7 @@ begin
     end if;
   end if;
   select coalesce(max(f.file_sequence), 0) + 1 into new.file_sequence from ptp.received_file f where f.org_id = new.org_id;
-  new.received_by := coalesce(ptp.fact('actor'), '');
+  new.received_by := (select i.actor from ptp.identity() as i);
   new.received_at := clock_timestamp();
   return new;
 end $$;
@@ -62,6 +62,16 @@ create table ptp.transition (
   unique (org_id, commitment_id, version, sequence, effective_on, to_state, from_state)
 );
 select ptp.protect('ptp.transition', true);
+
+create function ptp.refuse_people() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  if (select i.auth from ptp.identity() as i) not in ('pipeline', 'operator') then
+    perform ptp.refuse('PT003', 'Only runs record this.');
+  end if;
+  return null;
+end $$;
+create trigger only_runs before insert on ptp.transition for each statement execute function ptp.refuse_people();
 
 create table ptp.outbox (
   org_id text not null references ptp.org,
@@ -135,6 +145,7 @@ create table ptp.build (
   primary key (org_id, build_id)
 );
 select ptp.protect('ptp.build', true);
+create trigger only_runs before insert on ptp.build for each statement execute function ptp.refuse_people();
 
 -- The lock itself is a session advisory lock, which dies with its holder; this row only says who that is.
 create table ptp.run_lock_holder (

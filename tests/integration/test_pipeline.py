@@ -215,8 +215,8 @@ def test_a_supervisor_approves_from_the_dagster_ui_with_a_code_that_is_theirs_an
 ) -> None:
     book.hire("tina", "supervisor")
     with book.ledger.transaction(book.org, book.people["sam"]) as tx:
-        code = approvals.issue_code(tx, [("PLAN-1", 1)])
-    assert not approve_in_ui(code, supervisor="tina").success
+        code, other = (approvals.issue_code(tx, [("PLAN-1", 1)]) for _ in range(2))
+    assert not approve_in_ui(other, supervisor="tina").success
     first = approve_in_ui(code)
     assert first.success
     form = next(e for e in first.get_asset_materialization_events() if e.asset_key.path[-1] == "approval_form").materialization.metadata

@@ -1,11 +1,19 @@
 """Commitments that come in files: into the ledger once, waiting for what they need, and told apart from each other."""
 
-from ptp_pipeline.ledger import commitments
+from ptp_pipeline.ledger import commitments, users
 from ptp_pipeline.ledger.connection import Actor
 
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 PROMISE = "PR1,promise,C1,2026-01-01,5.00,2026-01-05,,,I1"
+OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
 CUSTOM = "PL1,plan,C1,2026-01-01,100.00,2026-02-01,custom,,"
+
+
+def signed_in(desk, name, role):
+    with desk.ledger.operator(OPERATOR, desk.org) as tx:
+        users.add_user(tx, name, role, "correct horse battery")
+        token = users.issue_token(tx, name)
+    return users.authenticate_token(desk.ledger, desk.org, token, "cli")
 
 
 def logged(desk):
@@ -52,7 +60,7 @@ def test_the_same_promise_under_another_id_goes_to_quarantine_with_a_pointer(des
 def test_a_duplicate_promise_does_not_come_alive_when_the_first_one_is_cancelled(desk):
     desk.drop("commitments", "1.csv", PROMISE, PROMISE.replace("PR1", "PR2"))
     desk.run()
-    with desk.ledger.transaction(desk.org, PIPELINE) as tx:
+    with desk.ledger.transaction(desk.org, signed_in(desk, "sue", "supervisor")) as tx:
         (row,) = tx.all("select ptp.org_today() as today")
         commitments.cancel(tx, "PR1", row["today"], "withdrawn by the customer")
     desk.build()

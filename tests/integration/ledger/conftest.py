@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ptp_pipeline.domain.terms import NewCommitment, make_terms
-from ptp_pipeline.ledger import commitments, users
+from ptp_pipeline.ledger import commitments, files, users
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
 
 OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
@@ -49,6 +49,12 @@ class Desk:
         with self.as_(who) as tx:
             return commitments.log(tx, new(commitment_id, **terms))
 
+    def receive(self, *shas: str) -> None:
+        """Accept commitments files of these digests, as an intake would, so that their rows may be taken up."""
+        with self.as_(PIPELINE) as tx:
+            for sha in shas or ("f" * 64,):
+                files.register(tx, files.FileFacts("commitments", f"{sha[:4]}.csv", 10, sha, f"rows-{sha[:4]}", 1, "accepted"))
+
     def status(self, commitment_id: str, version: int = 1) -> str:
         with self.as_(PIPELINE) as tx:
             row = tx.one(
@@ -57,17 +63,28 @@ class Desk:
         return row["status"] if row else "unknown"
 
     @contextmanager
-    def raw(self, *, org: str | None = None, actor: str = "cara", role: str = "supervisor", login: str = "ptp_app") -> Iterator[Any]:
-        """A connection of a client that knows the app role's password and sets whatever it likes."""
+    def raw(
+        self,
+        *,
+        org: str | None = None,
+        actor: str = "cara",
+        role: str = "supervisor",
+        auth: str = "token",
+        signed_in: str = "",
+        login: str = "ptp_app",
+    ) -> Iterator[Any]:
+        """A connection of a client that knows the app role's password and sets whatever it likes; `signed_in` has shown a proof."""
         import psycopg
 
         with psycopg.connect(**self.ledger.parameters(login)) as con:
             con.execute(
                 "select set_config('ptp.org_id', %s, false), set_config('ptp.actor', %s, false), set_config('ptp.role', %s, false),"
-                " set_config('ptp.auth', 'token', false), set_config('ptp.origin', 'psql', false)",
-                [self.org if org is None else org, actor, role],
+                " set_config('ptp.auth', %s, false), set_config('ptp.origin', 'psql', false)",
+                [self.org if org is None else org, actor, role, auth],
             )
             con.commit()
+            if signed_in:
+                con.execute("select ptp.acting(%s)", [getattr(self.people[signed_in], "proof")])  # noqa: B009 - an Actor for the type
             yield con
 
 

@@ -55,6 +55,7 @@ def test_whoever_logged_the_terms_does_not_approve_them(desk):
 
 
 def test_the_owner_of_a_feed_row_does_not_approve_it_under_name_or_mail(desk, new):
+    desk.receive()
     with desk.as_(Actor("pipeline", "pipeline", "pipeline", "dagster")) as tx:
         commitments.log_many(
             tx,
@@ -211,7 +212,7 @@ _ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
         "select ptp.add_token(null, 'sue', 'x', encode(sha256('x'), 'hex'), now() + interval '1 hour')",
         "select ptp.set_password(null, 'sue', '', encode(sha256('x'), 'hex'))",
         "select ptp.change_policy(null, '{}', 'lax', '0001-01-01')",
-        "select ptp.open_sign_in('sue', 'token', now() + interval '1 hour', null, null)",
+        "select ptp.open_sign_in('sue', 'token', now() + interval '1 hour', null)",
         "select ptp.record('approval.approved', 'commitment', 'PLAN-1', '', null, null)",
         f"select ptp.decide(null, '{_ITEMS}', 'approve', 'sure', 'cli')",
         f"select ptp.decide('guess', '{_ITEMS}', 'approve', 'sure', 'cli')",
@@ -251,7 +252,7 @@ def test_a_plan_is_never_approved_by_policy_whatever_the_policy_says(desk):
         tx.execute(
             "select ptp.change_policy(null, %s, 'nothing needs anybody', '0001-01-01')", ['{"approval": {"kinds": []}, "timezone": "UTC"}']
         )
-    with desk.raw() as con:
+    with desk.raw(signed_in="cara") as con:
         con.execute(
             "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
             " values (%s, 'PLAN-1', 'plan', 'C', 'USD', 'cli')",
@@ -341,24 +342,55 @@ def test_a_code_decides_once(desk, code):
         with_code(desk, "sue", code, ("PLAN-1", 1))
 
 
-def test_a_code_is_its_owners_alone(desk, code):
+def test_a_code_is_its_owners_alone_and_used_up_when_another_presents_it(desk, code):
     with pytest.raises(Refused, match="not valid for this person"):
         with_code(desk, "sam", code, ("PLAN-1", 1))
-    with_code(desk, "sue", code, ("PLAN-1", 1))
+    with pytest.raises(Refused, match="already used"):
+        with_code(desk, "sue", code, ("PLAN-1", 1))
 
 
-def test_a_code_is_for_its_items_alone_and_a_refused_try_does_not_use_it_up(desk, code):
+def test_a_code_is_for_its_items_alone_and_a_refused_decision_uses_it_up(desk, code):
     desk.log("PLAN-2")
     with pytest.raises(Refused, match="not for version 1 of PLAN-2"):
         with_code(desk, "sue", code, ("PLAN-2", 1))
+    with pytest.raises(Refused, match="already used"):
+        with_code(desk, "sue", code, ("PLAN-1", 1))
+    assert desk.status("PLAN-1") == "pending_approval"
+
+
+def test_a_code_that_stands_in_a_run_config_is_used_up_by_a_slip_of_the_pen_too(desk, code):
+    with pytest.raises(UsageError, match="needs a reason"):
+        approvals.decide_with_code(desk.ledger, desk.org, "sue", code, [("PLAN-1", 1)], "reject", "  ", "dagster")
+    with pytest.raises(Refused, match="already used"):
+        with_code(desk, "sue", code, ("PLAN-1", 1))
+    assert desk.status("PLAN-1") == "pending_approval"
+
+
+def test_a_slip_of_the_pen_at_a_terminal_leaves_the_code_good(desk, code):
+    with pytest.raises(UsageError, match="needs a reason"):
+        approvals.decide_with_code(desk.ledger, desk.org, "sue", code, [("PLAN-1", 1)], "approve", "  ", "cli")
     with_code(desk, "sue", code, ("PLAN-1", 1))
+
+
+def test_a_code_is_good_for_deciding_and_nothing_else(desk, code, new):
+    proof = approvals.present_code(desk.ledger, desk.org, "sue", code, "cli")
+    sue = users.SignedIn("sue", "supervisor", "code", "cli", proof)
+    for act in (
+        lambda tx: users.issue_token(tx, "sue"),
+        lambda tx: users.set_password(tx, "sue", "correct horse battery"),
+        lambda tx: approvals.issue_code(tx, [("PLAN-1", 1)]),
+        lambda tx: commitments.log(tx, new("PLAN-2")),
+        lambda tx: commitments.cancel(tx, "PLAN-1", dt.date(2026, 3, 2), "why not"),
+    ):
+        with pytest.raises(Refused, match="for deciding and nothing else"), desk.as_(sue) as tx:
+            act(tx)
 
 
 def test_a_code_dies_when_the_terms_change(desk, code, new):
     with desk.as_("cara") as tx:
         commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=9).terms, "other terms")
-    for version in (1, 2):
-        with pytest.raises(Refused, match="terms changed"):
+    for version, why in ((1, "terms changed"), (2, "already used")):
+        with pytest.raises(Refused, match=why):
             with_code(desk, "sue", code, ("PLAN-1", version))
 
 
@@ -388,12 +420,13 @@ def test_only_approvers_get_codes(desk):
         approvals.issue_code(tx, [("PLAN-1", 1)])
 
 
-def test_a_redeemed_code_is_good_for_its_transaction_only(desk, code):
-    with desk.raw(actor="sue") as con:
-        (proof,) = con.execute("select ptp.redeem_code('sue', %s)", [code.replace("-", "")]).fetchone()
-        con.commit()
-        with pytest.raises(psycopg.Error, match="signed in"):
-            con.execute("select ptp.decide(%s, %s, 'approve', 'later', 'cli')", [proof, _ITEMS])
+def test_a_redeemed_code_is_good_for_a_minute(desk, code):
+    approvals.present_code(desk.ledger, desk.org, "sue", code, "cli")
+    with psycopg.connect(**desk.ledger._admin) as con:
+        left = con.execute(
+            "select expires_at - now() <= interval '1 minute' from ptp.sign_in where auth = 'code' and org_id = %s", [desk.org]
+        )
+        assert left.fetchall() == [(True,)]
 
 
 # policy twice: in words beforehand, in SQL at the gate ----------------------------------------------------------------
@@ -428,7 +461,7 @@ def test_the_gate_and_the_guardrails_say_the_same(desk, drawn, caps, promise_amo
         return
     made = rules.Terms(**values)
     policy = Policy.model_validate({"approval": {"kinds": ["plan"], "promise_amount": promise_amount, "caps": {"supervisor": caps}}})
-    row = {**made.model_dump(mode="json"), "invoice_ids": [], "custom_schedule": None}
+    row = {**made.model_dump(mode="json"), "version": 1, "invoice_ids": [], "custom_schedule": None}
     with psycopg.connect(**desk.ledger._admin) as con:
         grants, exceeded = con.execute(
             "select ptp.policy_grants(v, %(p)s), ptp.cap_exceeded(v, %(p)s, 'supervisor') from"

@@ -71,7 +71,8 @@ def test_terms_decisions_and_events_arrive_whole(desk, new, tmp_path):
     desk.log("PLAN-2", invoice_ids=["B", "A"])
     with desk.as_("sue") as tx:
         approvals.decide(tx, [("PLAN-1", 1)], "approve", "fine", "cli")
-    with desk.as_("cara") as tx:
+    desk.receive()
+    with desk.as_("sue") as tx:
         commitments.cancel(tx, "PLAN-1", dt.date(2026, 5, 1), "settled")
         overrides.set_target(tx, "PAY-1", "PLAN-1", "first guess")
         overrides.set_target(tx, "PAY-1", None, "not ours")

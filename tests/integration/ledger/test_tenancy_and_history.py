@@ -67,7 +67,7 @@ def test_functions_with_the_owners_rights_fix_their_search_path_and_only_the_int
     assert loose == []
     assert callable_by_app == {
         "sign_in_with_token", "sign_in_with_password", "acting", "add_user", "set_password", "set_active", "add_token", "change_policy",
-        "decide", "issue_code", "redeem_code", "refresh_statistics",
+        "decide", "issue_code", "note", "redeem_code", "refresh_statistics",
     }  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def neighbour(desk):
 
 
 def test_an_org_sees_and_writes_nothing_of_another(desk, neighbour):
-    with desk.raw() as con:
+    with desk.raw(signed_in="cara") as con:
         for table in org_tables(con):
             if con.execute("select has_any_column_privilege('ptp_app', %s, 'select')", [f"ptp.{table}"]).fetchone() == (True,):
                 found = con.execute(
@@ -190,17 +190,12 @@ def test_the_audit_chain_verifies_and_a_rewrite_shows(desk):
 
 
 def test_audit_events_say_who_whatever_the_client_writes(desk):
-    with desk.raw(actor="sue", role="supervisor") as con:
-        con.execute(
-            "insert into ptp.audit_event (org_id, seq, at, actor, role, auth, origin, action, object_type, object_id,"
-            " changes_inputs, prev_hash, hash)"
-            " values (%s, 999, '2001-01-01', 'god', 'god', 'x', 'x', 'file.rejected', 'file', 'f', true, '', '')",
-            [desk.org],
-        )
+    with desk.raw(actor="sue", role="supervisor", signed_in="cara") as con:
+        con.execute("select ptp.note('file.rejected', 'file', '{f}', 'x', null, array[null::jsonb])")
         con.commit()
     with desk.as_("cara") as tx:
         event = audit.show(tx)[-1]
-        assert (event.actor, event.role, event.origin, event.at.year > 2001) == ("sue", "supervisor", "psql", True)
+        assert (event.actor, event.role, event.auth, event.origin) == ("cara", "collector", "token", "psql")
         assert audit.verify(tx).first_bad_seq is None
 
 

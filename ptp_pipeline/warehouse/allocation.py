@@ -1,106 +1,610 @@
-"""Turns of the matching stage after the first: the loop around sql/warehouse/matching/applied.sql.
+"""Turns of the matching stage: the loop around sql/warehouse/matching/applied.sql, for money that depends on what was paid before.
 
-Most groups of payments are done in one turn, by the SQL alone. Customers with shared money (route oldest_due, or what an
-exact amount leaves over) and renegotiated commitments need several, in order. How money is applied stays in applied.sql;
-here is only whose turn it is.
+Most money is done in one statement by the SQL alone. What is left are the groups of matching.groups: they are replayed
+event by event (matching.group_events), the k-th turn of every group at once. How money and dues are laid side by side stays in
+applied.sql; here is whose turn it is, which dues it may pay and in which order, and what chargebacks and refunds take.
 """
 
 from typing import TYPE_CHECKING
 
 from ptp_pipeline.warehouse.models import PythonStep, stage_models
+from ptp_pipeline.warehouse.suggestions import SUGGESTION_STEPS
 
 if TYPE_CHECKING:
     import duckdb
 
-# Copies of what the groups still waiting need: a turn must not cost a scan of a book of millions.
-_WAITING = """
-create table matching.waiting_turns as
-select * from matching.turns where turn > 1 order by turn;
+# What a group's replay has changed so far is in tables book_*; what was done in group_applied and the first three of these.
+_TABLES = """
+create table matching.book_returns (
+    replay_id bigint, event_key bigint, receipt_key bigint, returned_by varchar, returned_on date, amount_minor bigint
+);
+create table matching.book_charges (
+    replay_id bigint, event_key bigint, returned_by varchar, payment_id varchar, commitment_key bigint, amount_minor bigint, problem varchar
+);
+create table matching.book_debits (
+    replay_id bigint, event_key bigint, returned_by varchar, version_key bigint, installment_key bigint, debited_on date, amount_minor bigint
+);
 
-create table matching.waiting_entries as
-select replay_id, target_id, payment_key, received_date, amount_minor
-from matching.entries where replay_id in (select replay_id from matching.waiting_turns)
+-- An epoch begins with what the replay that holds today did up to there.
+create view matching.replayed_applied as
+select replay_id, receipt_key, version_key, installment_key, amount_minor from matching.group_applied
 union all
-select e.replay_id, s.target_id, e.payment_key, e.received_date, e.amount_minor
-from matching.entries as e inner join matching.spills as s on e.payment_key = s.payment_key
-where e.replay_id in (select replay_id from matching.waiting_turns);
+select e.replay_id, a.receipt_key, a.version_key, a.installment_key, a.amount_minor
+from matching.epochs as e inner join matching.group_applied as a on e.group_id = a.replay_id and a.event_key < e.from_key
+where e.is_grouped;
 
-create table matching.waiting_applied as
-select * from matching.applied where replay_id in (select replay_id from matching.waiting_turns);
+-- Versions that are always paid from the front need only a running total; the others need every line.
+create table matching.book_versions as
+select v.version_key, v.overpayment_rule, v.overpayment_rule in ('next', 'hold') and not l.is_recharged as is_in_order
+from matching.version_keys as v
+inner join matching.version_lines as l on v.version_key = l.version_key
+where v.version_key in (select version_key from matching.groups);
+
+create table matching.book_lines as
+select installment_key, version_key, due_date, amount_minor, upto_minor
+from matching.dues where version_key in (select version_key from matching.book_versions)
+union all
+select installment_key, version_key, due_date, 0, 0
+from matching.debit_lines where is_added and version_key in (select version_key from matching.book_versions);
 """
 
-# A new version's credit is what payments, which could have paid an earlier version, have left when its turn comes. One payment may
-# have two targets that could (waiting_entries), but has its money once.
-_MONEY = """
-create or replace table matching.turn_money as
-with now_up as (
-    select replay_id, target_id, payment_key, amount_minor
-    from matching.waiting_turns
-    where turn = {turn}
+# Money directed to one version waits only for what was done to that version; shared money, credit and money going back touch several, and
+# split the events into segments. Within one, payments to a version that takes its surplus in order share a turn: between them nothing
+# depends on a date.
+_EVENTS = """
+create or replace table matching.book_events as
+with replays as ({replays}),
+
+runs as (
+    select m.target_id, bool_and(v.overpayment_rule = 'next') as is_run
+    from matching.target_members as m
+    inner join matching.book_versions as v on m.version_key = v.version_key
+    group by m.target_id
 ),
 
-offered as (
-    select replay_id, target_id, payment_key, amount_minor
-    from now_up
-    where payment_key is not null
-    union all
-    select distinct n.replay_id, n.target_id, e.payment_key, e.amount_minor
-    from now_up as n
-    inner join matching.version_keys as v on n.target_id = v.version_key
-    inner join matching.credit_sources as s on v.version_key = s.version_key
-    inner join matching.waiting_entries as e on n.replay_id = e.replay_id and s.target_id = e.target_id
-    where n.payment_key is null and e.received_date < v.effective_from
+known as (
+    select
+        r.replay_id,
+        e.* exclude (group_id),
+        coalesce(u.is_run, false) as is_run,
+        case when e.kind <> 'payment' then e.event_key when e.target_id < 0 and u.is_run then e.target_id when e.target_id < 0 then e.event_key end
+            as barrier
+    from replays as r
+    inner join matching.group_events as e
+        on r.group_id = e.group_id and e.event_key >= r.from_key and (r.valid_to is null or e.on_date < r.valid_to)
+    left join runs as u on e.target_id = u.target_id
 ),
 
-spent as (
-    select replay_id, payment_key, sum(amount_minor) as amount_minor
-    from matching.waiting_applied
-    where replay_id in (select replay_id from now_up)
-    group by replay_id, payment_key
+marked as (
+    select
+        *,
+        barrier is distinct from lag(barrier) over in_order or row_number() over in_order = 1 as is_new
+    from known
+    window in_order as (partition by replay_id order by event_key)
+),
+
+segmented as (
+    select *, count(*) filter (where is_new) over (partition by replay_id order by event_key rows unbounded preceding) as segment
+    from marked
+),
+
+levelled as (
+    select
+        *,
+        case
+            when is_run or barrier is not null then 1
+            else row_number() over (partition by replay_id, segment, target_id order by event_key)
+        end as level
+    from segmented
+),
+
+lengths as (
+    select replay_id, segment, sum(max(level)) over (partition by replay_id order by segment rows unbounded preceding) - max(level) as before
+    from levelled
+    group by replay_id, segment
 )
 
-select o.replay_id, o.target_id, o.payment_key, (o.amount_minor - coalesce(s.amount_minor, 0))::bigint as amount_minor
-from offered as o
-left join spent as s on o.replay_id = s.replay_id and o.payment_key = s.payment_key
-where o.amount_minor > coalesce(s.amount_minor, 0)
+select l.* exclude (is_run, barrier, is_new, segment, level), n.before + l.level as turn
+from levelled as l inner join lengths as n on l.replay_id = n.replay_id and l.segment = n.segment
+order by turn, l.replay_id
 """
 
-_DUES = """
-create or replace table matching.turn_dues as
-with targets as (
-    select distinct replay_id, target_id
-    from matching.turn_money
+_FINAL_REPLAYS = "select distinct group_id as replay_id, group_id, 0 as from_key, null::date as valid_to from matching.groups"
+_EPOCH_REPLAYS = "select replay_id, group_id, from_key, valid_to from matching.epochs where is_grouped"
+
+# The state before the first event: nothing done yet.
+_FINAL_STATE = """
+create or replace table matching.book_money as
+with taken as (select receipt_key, sum(amount_minor) as amount_minor from matching.reversed_parts group by receipt_key)
+
+select
+    g.group_id as replay_id,
+    g.receipt_key,
+    g.target_id,
+    g.spill_target_id,
+    (g.amount_minor - coalesce(t.amount_minor, 0))::bigint as known_minor,
+    known_minor as left_minor
+from matching.group_receipts as g
+left join taken as t on g.receipt_key = t.receipt_key;
+
+create or replace table matching.book_paid as
+select g.group_id as replay_id, g.version_key, 0::bigint as paid_minor
+from matching.groups as g inner join matching.book_versions as v on g.version_key = v.version_key
+where v.is_in_order;
+
+create or replace table matching.book_dues as
+select g.group_id as replay_id, d.version_key, d.installment_key, d.amount_minor as left_minor
+from matching.groups as g
+inner join matching.book_versions as v on g.version_key = v.version_key
+inner join matching.book_lines as d on v.version_key = d.version_key
+where not v.is_in_order
+"""
+
+# An epoch begins where the replay that holds today stood before the first thing a later reversal changed.
+_EPOCH_STATE = """
+create or replace table matching.book_money as
+with applied as (
+    select e.replay_id, a.receipt_key, a.amount_minor
+    from matching.epochs as e inner join matching.group_applied as a on e.group_id = a.replay_id and a.event_key < e.from_key
+    where e.is_grouped
+    union all
+    select e.replay_id, r.receipt_key, r.amount_minor
+    from matching.epochs as e inner join matching.book_returns as r on e.group_id = r.replay_id and r.event_key < e.from_key
+    where e.is_grouped
 ),
+
+spent as (select replay_id, receipt_key, sum(amount_minor) as amount_minor from applied group by all),
+
+known as (
+    select
+        e.replay_id,
+        g.receipt_key,
+        g.target_id,
+        g.spill_target_id,
+        (g.amount_minor - coalesce(sum(t.amount_minor), 0))::bigint as known_minor
+    from matching.epochs as e
+    inner join matching.group_receipts as g on e.group_id = g.group_id and g.received_date < e.valid_to
+    left join matching.reversed_parts as t on g.receipt_key = t.receipt_key and t.returned_on < e.valid_to
+    where e.is_grouped
+    group by e.replay_id, g.receipt_key, g.target_id, g.spill_target_id, g.amount_minor
+)
+
+select k.*, (k.known_minor - coalesce(s.amount_minor, 0))::bigint as left_minor
+from known as k left join spent as s on k.replay_id = s.replay_id and k.receipt_key = s.receipt_key;
+
+create or replace table matching.book_paid as
+select e.replay_id, g.version_key, coalesce(sum(a.amount_minor), 0)::bigint as paid_minor
+from matching.epochs as e
+inner join matching.groups as g on e.group_id = g.group_id
+inner join matching.book_versions as v on g.version_key = v.version_key
+left join matching.group_applied as a on e.group_id = a.replay_id and g.version_key = a.version_key and a.event_key < e.from_key
+where e.is_grouped and v.is_in_order
+group by all;
+
+create or replace table matching.book_dues as
+with changes as (
+    select replay_id, event_key, installment_key, -amount_minor as amount_minor from matching.group_applied
+    union all
+    select replay_id, event_key, installment_key, amount_minor from matching.book_debits
+)
+
+select e.replay_id, d.version_key, d.installment_key, (d.amount_minor + coalesce(sum(c.amount_minor), 0))::bigint as left_minor
+from matching.epochs as e
+inner join matching.groups as g on e.group_id = g.group_id
+inner join matching.book_versions as v on g.version_key = v.version_key
+inner join matching.book_lines as d on v.version_key = d.version_key
+left join changes as c on e.group_id = c.replay_id and d.installment_key = c.installment_key and c.event_key < e.from_key
+where e.is_grouped and not v.is_in_order
+group by e.replay_id, d.version_key, d.installment_key, d.amount_minor;
+
+insert into matching.book_charges
+select e.replay_id, c.event_key, c.returned_by, c.payment_id, c.commitment_key, c.amount_minor, c.problem
+from matching.epochs as e inner join matching.book_charges as c on e.group_id = c.replay_id and c.event_key < e.from_key
+where e.is_grouped
+"""
+
+# Money of the turn. Credit is all a commitment could have got and nobody has used; a rest is what an exact amount has left.
+_MONEY = """
+create or replace table matching.now_up as select * from matching.book_events where turn = {turn};
+
+create or replace table matching.offered as
+with credits as (
+    select n.replay_id, n.target_id, n.event_key, n.on_date, m.target_id as could_have
+    from matching.now_up as n
+    inner join (select distinct target_id, commitment_key from matching.target_members) as m on n.commitment_key = m.commitment_key
+    where n.kind = 'credit'
+),
+
+credit_money as (
+    select c.replay_id, c.target_id, c.event_key, c.on_date, m.receipt_key, m.left_minor
+    from credits as c
+    inner join matching.book_money as m on c.replay_id = m.replay_id and c.could_have = m.target_id
+    where m.receipt_key < c.event_key and m.left_minor > 0
+    union
+    select c.replay_id, c.target_id, c.event_key, c.on_date, m.receipt_key, m.left_minor
+    from credits as c
+    inner join matching.book_money as m on c.replay_id = m.replay_id and c.could_have = m.spill_target_id
+    where m.receipt_key < c.event_key and m.left_minor > 0
+)
+
+select n.replay_id, n.target_id, n.event_key, n.on_date, m.receipt_key, m.left_minor
+from matching.now_up as n
+inner join matching.book_money as m on n.replay_id = m.replay_id and n.receipt_key = m.receipt_key
+where m.left_minor > 0
+union all
+from credit_money;
+
+create or replace table matching.lines as
+select row_number() over () as line_id, replay_id, target_id, min(on_date) as on_date, sum(left_minor)::bigint as money_minor
+from matching.offered
+group by replay_id, target_id
+"""
+
+# Which dues the money of a line may pay, in which order: past due and due today first, then the surplus by rule.
+_DUES = """
+create or replace table matching.candidates as
+with members as (
+    select l.*, v.version_key, v.overpayment_rule, v.is_in_order
+    from matching.lines as l
+    inner join matching.target_members as t on l.target_id = t.target_id
+    inner join matching.book_versions as v on t.version_key = v.version_key
+),
+
+open_lines as (
+    select m.line_id, m.on_date, m.overpayment_rule, d.version_key, d.installment_key, d.due_date,
+        least(d.amount_minor, d.upto_minor - p.paid_minor) as left_minor
+    from members as m
+    inner join matching.book_paid as p on m.replay_id = p.replay_id and m.version_key = p.version_key
+    inner join matching.book_lines as d
+        on m.version_key = d.version_key and d.upto_minor > p.paid_minor and d.upto_minor - d.amount_minor < p.paid_minor + m.money_minor
+    where m.is_in_order
+    union all
+    select m.line_id, m.on_date, m.overpayment_rule, d.version_key, d.installment_key, l.due_date, d.left_minor
+    from members as m
+    inner join matching.book_dues as d on m.replay_id = d.replay_id and m.version_key = d.version_key
+    inner join matching.book_lines as l on d.installment_key = l.installment_key
+    where not m.is_in_order and d.left_minor > 0
+)
+
+select
+    line_id,
+    version_key,
+    installment_key,
+    left_minor,
+    case when due_date <= on_date then 0 else ['next', 'spread', 'last'].list_position(overpayment_rule) end as step,
+    case when step = 3 then -installment_key else installment_key end as place
+from open_lines
+where due_date <= on_date or overpayment_rule <> 'hold'
+"""
+
+# Each round gives every installment of a line the same rounded share, the last one the odd cents; what does not fit goes round again.
+_SPREAD_START = """
+create or replace table matching.spread_money as
+with before as (
+    select line_id, sum(left_minor) filter (where step < 2) as minor, count(*) filter (where step = 2) as spread_count
+    from matching.candidates group by line_id
+)
+
+select l.line_id, (l.money_minor - coalesce(b.minor, 0))::bigint as minor
+from matching.lines as l inner join before as b on l.line_id = b.line_id
+where b.spread_count > 0;
+
+create or replace table matching.spread_dues as
+select c.line_id, c.installment_key, c.left_minor as open_minor
+from matching.candidates as c inner join matching.spread_money as m on c.line_id = m.line_id
+where c.step = 2
+"""
+_SPREAD_ROUND = """
+create or replace table matching.spread_takes as
+with shares as (
+    select
+        d.line_id,
+        d.installment_key,
+        d.open_minor,
+        m.minor,
+        count(*) over (partition by d.line_id) as due_count,
+        row_number() over (partition by d.line_id order by d.installment_key) as position,
+        (2 * m.minor + due_count) // (2 * due_count) as share
+    from matching.spread_dues as d
+    inner join matching.spread_money as m on d.line_id = m.line_id
+    where m.minor > 0 and d.open_minor > 0
+),
+
+wanted as (
+    select *, least(open_minor, case when position < due_count then share else greatest(0, minor - share * (due_count - 1)) end) as want
+    from shares
+)
+
+select
+    line_id,
+    installment_key,
+    greatest(0, least(want, minor - (sum(want) over (partition by line_id order by installment_key rows unbounded preceding) - want)))::bigint as take
+from wanted
+qualify take > 0
+"""
+_SPREAD_STEP = """
+update matching.spread_dues as d set open_minor = d.open_minor - t.take
+from matching.spread_takes as t where d.line_id = t.line_id and d.installment_key = t.installment_key;
+
+update matching.spread_money as m set minor = m.minor - t.take
+from (select line_id, sum(take)::bigint as take from matching.spread_takes group by line_id) as t where m.line_id = t.line_id
+"""
+_SPREAD_END = """
+update matching.candidates as c set left_minor = c.left_minor - d.open_minor
+from matching.spread_dues as d where c.line_id = d.line_id and c.installment_key = d.installment_key;
+
+delete from matching.candidates where left_minor = 0
+"""
+
+_LINES = """
+create or replace table matching.turn_money as
+select l.line_id, o.receipt_key, sum(o.left_minor) over (partition by l.line_id order by o.receipt_key rows unbounded preceding) as upto_minor
+from matching.offered as o
+inner join matching.lines as l on o.replay_id = l.replay_id and o.target_id = l.target_id;
+
+create or replace table matching.turn_dues as
+select line_id, installment_key, sum(left_minor) over (partition by line_id order by step, place rows unbounded preceding) as upto_minor
+from matching.candidates
+"""
+
+_RECORD = """
+insert into matching.group_applied
+select l.replay_id, o.event_key, o.on_date, a.receipt_key, c.version_key, a.installment_key, a.amount_minor
+from matching.turn_applied as a
+inner join matching.lines as l on a.line_id = l.line_id
+inner join matching.offered as o on l.replay_id = o.replay_id and l.target_id = o.target_id and a.receipt_key = o.receipt_key
+inner join matching.candidates as c on a.line_id = c.line_id and a.installment_key = c.installment_key;
+
+update matching.book_money as m set left_minor = m.left_minor - a.amount_minor
+from (
+    select l.replay_id, t.receipt_key, sum(t.amount_minor)::bigint as amount_minor
+    from matching.turn_applied as t inner join matching.lines as l on t.line_id = l.line_id group by all
+) as a
+where m.replay_id = a.replay_id and m.receipt_key = a.receipt_key;
+
+update matching.book_paid as p set paid_minor = p.paid_minor + a.amount_minor
+from (
+    select l.replay_id, c.version_key, sum(t.amount_minor)::bigint as amount_minor
+    from matching.turn_applied as t
+    inner join matching.lines as l on t.line_id = l.line_id
+    inner join matching.candidates as c on t.line_id = c.line_id and t.installment_key = c.installment_key
+    group by all
+) as a
+where p.replay_id = a.replay_id and p.version_key = a.version_key;
+
+update matching.book_dues as d set left_minor = d.left_minor - a.amount_minor
+from (
+    select l.replay_id, t.installment_key, sum(t.amount_minor)::bigint as amount_minor
+    from matching.turn_applied as t inner join matching.lines as l on t.line_id = l.line_id group by all
+) as a
+where d.replay_id = a.replay_id and d.installment_key = a.installment_key
+"""
+
+# Takes `minor` of every replay out of `sources` (replay_id, receipt_key, place, left_minor), in order of place.
+_TAKE = """
+create or replace table matching.taken as
+with placed as (
+    select s.*, w.minor, sum(s.left_minor) over (partition by s.replay_id order by s.place rows unbounded preceding) - s.left_minor as before_minor
+    from ({sources}) as s inner join ({wanted}) as w on s.replay_id = w.replay_id
+)
+
+select replay_id, receipt_key, least(left_minor, minor - before_minor)::bigint as amount_minor
+from placed where before_minor < minor;
+
+insert into matching.book_returns
+select n.replay_id, n.event_key, t.receipt_key, n.returned_by, n.on_date, t.amount_minor
+from matching.taken as t inner join matching.now_up as n on t.replay_id = n.replay_id;
+
+update matching.book_money as m set left_minor = m.left_minor - t.amount_minor
+from matching.taken as t where m.replay_id = t.replay_id and m.receipt_key = t.receipt_key
+"""
+
+# What may be charged back: the row's amount, up to what is left of the payment after reversals and earlier chargebacks.
+_CHARGE = """
+create or replace table matching.charged as
+with known as (
+    select n.replay_id, sum(m.known_minor) as minor
+    from matching.now_up as n
+    inner join matching.returned_rows as r on n.returned_by = r.payment_id
+    inner join matching.receipts as p on r.reverses_payment_id = p.payment_id
+    inner join matching.book_money as m on n.replay_id = m.replay_id and p.receipt_key = m.receipt_key
+    where n.kind = 'chargeback'
+    group by n.replay_id
+),
+
+earlier as (
+    select n.replay_id, sum(c.amount_minor) as minor
+    from matching.now_up as n
+    inner join matching.returned_rows as r on n.returned_by = r.payment_id
+    inner join matching.book_charges as c on n.replay_id = c.replay_id and r.reverses_payment_id = c.payment_id
+    where n.kind = 'chargeback' and c.problem is null
+    group by n.replay_id
+)
+
+select
+    n.replay_id,
+    n.event_key,
+    n.returned_by,
+    n.on_date,
+    r.reverses_payment_id as payment_id,
+    greatest(0, least(r.amount_minor, coalesce(k.minor, 0) - coalesce(e.minor, 0)))::bigint as minor
+from matching.now_up as n
+inner join matching.returned_rows as r on n.returned_by = r.payment_id
+left join known as k on n.replay_id = k.replay_id
+left join earlier as e on n.replay_id = e.replay_id
+where n.kind = 'chargeback'
+"""
+_OWN_MONEY = """
+select c.replay_id, m.receipt_key, -m.receipt_key as place, m.left_minor
+from matching.charged as c
+inner join matching.receipts as p on c.payment_id = p.payment_id
+inner join matching.book_money as m on c.replay_id = m.replay_id and p.receipt_key = m.receipt_key
+where m.left_minor > 0
+"""
+# commitment_key 0: covered by the payment's own money
+_CHARGE_OWN = """
+insert into matching.book_charges
+select c.replay_id, c.event_key, c.returned_by, c.payment_id, 0, sum(t.amount_minor), null
+from matching.charged as c inner join matching.taken as t on c.replay_id = t.replay_id
+group by c.replay_id, c.event_key, c.returned_by, c.payment_id;
+
+create or replace table matching.charged_commitments as
+with covered as (select replay_id, sum(amount_minor) as minor from matching.taken group by replay_id),
 
 paid as (
-    select replay_id, installment_key, sum(amount_minor) as amount_minor
-    from matching.waiting_applied
-    where replay_id in (select replay_id from targets)
-    group by replay_id, installment_key
+    select c.replay_id, v.commitment_key, max(a.installment_key) as last_key, sum(a.amount_minor) as minor
+    from matching.charged as c
+    inner join matching.receipts as p on c.payment_id = p.payment_id
+    inner join matching.replayed_applied as a on c.replay_id = a.replay_id and p.receipt_key = a.receipt_key
+    inner join matching.version_keys as v on a.version_key = v.version_key
+    group by all
+),
+
+earlier as (
+    select c.replay_id, g.commitment_key, sum(g.amount_minor) as minor
+    from matching.charged as c
+    inner join matching.book_charges as g on c.replay_id = g.replay_id and c.payment_id = g.payment_id
+    where g.commitment_key > 0 and g.problem is null
+    group by all
+),
+
+chargeable as (
+    select p.replay_id, p.commitment_key, p.last_key, p.minor - coalesce(e.minor, 0) as minor
+    from paid as p left join earlier as e on p.replay_id = e.replay_id and p.commitment_key = e.commitment_key
+    where p.minor > coalesce(e.minor, 0)
+),
+
+placed as (
+    select
+        c.*,
+        h.commitment_key,
+        h.minor as chargeable_minor,
+        c.minor - coalesce(o.minor, 0) as rest_minor,
+        sum(h.minor) over by_line - h.minor as before_minor,
+        row_number() over by_line as rank
+    from matching.charged as c
+    left join covered as o on c.replay_id = o.replay_id
+    inner join chargeable as h on c.replay_id = h.replay_id
+    window by_line as (partition by c.replay_id order by h.last_key desc rows unbounded preceding)
 )
 
-select t.replay_id, t.target_id, d.installment_key, (d.amount_minor - coalesce(p.amount_minor, 0))::bigint as amount_minor
-from targets as t
-inner join matching.target_members as m on t.target_id = m.target_id
-inner join matching.dues as d on m.version_key = d.version_key
-left join paid as p on t.replay_id = p.replay_id and d.installment_key = p.installment_key
-where d.amount_minor > coalesce(p.amount_minor, 0)
+select
+    p.* exclude (minor, chargeable_minor, rest_minor, before_minor),
+    least(p.chargeable_minor, p.rest_minor - p.before_minor)::bigint as minor,
+    v.version_key
+from placed as p
+left join matching.version_keys as v
+    on p.commitment_key = v.commitment_key and p.on_date >= v.effective_from and (v.effective_to is null or p.on_date < v.effective_to)
+where p.before_minor < p.rest_minor
+"""
+_COMMITMENT_MONEY = """
+select distinct c.replay_id, m.receipt_key, m.receipt_key as place, m.left_minor
+from matching.charged_commitments as c
+inner join matching.target_members as t on c.commitment_key = t.commitment_key
+inner join matching.book_money as m
+    on c.replay_id = m.replay_id and (m.target_id = t.target_id or m.spill_target_id = t.target_id) and m.receipt_key < c.event_key
+where c.rank = {rank} and c.version_key is not null and m.left_minor > 0
+"""
+_DEBIT = """
+insert into matching.book_charges
+select
+    c.replay_id,
+    c.event_key,
+    c.returned_by,
+    c.payment_id,
+    c.commitment_key,
+    c.minor,
+    case
+        when c.version_key is null
+            then 'Commitment ' || v.commitment_id || ' was not in force on ' || strftime(c.on_date, '%-d %b %Y') || ': nothing is owed under it any more.'
+    end
+from matching.charged_commitments as c
+inner join matching.version_keys as v on c.commitment_key = v.version_key
+where c.rank = {rank};
+
+create or replace table matching.debited as
+with covered as (select replay_id, sum(amount_minor) as minor from matching.taken group by replay_id)
+
+select c.replay_id, c.event_key, c.returned_by, c.version_key, l.installment_key, c.on_date, (c.minor - coalesce(o.minor, 0))::bigint as minor
+from matching.charged_commitments as c
+left join covered as o on c.replay_id = o.replay_id
+inner join matching.debit_lines as l on c.version_key = l.version_key and c.on_date = l.debited_on
+where c.rank = {rank} and c.minor > coalesce(o.minor, 0);
+
+insert into matching.book_debits from matching.debited;
+
+update matching.book_dues as d set left_minor = d.left_minor + n.minor
+from matching.debited as n where d.replay_id = n.replay_id and d.installment_key = n.installment_key
+"""
+_REFUNDED = """
+select n.replay_id, m.receipt_key, m.receipt_key as place, m.left_minor
+from matching.now_up as n
+inner join matching.returned_rows as r on n.returned_by = r.payment_id
+inner join matching.book_money as m on n.replay_id = m.replay_id and m.receipt_key < n.event_key
+inner join matching.receipts as p on m.receipt_key = p.receipt_key
+where n.kind = 'refund' and (r.reverses_payment_id is null or r.reverses_payment_id = p.payment_id) and m.left_minor > 0
 """
 
 
-def apply_later_turns(con: "duckdb.DuckDBPyConnection") -> None:
-    """Apply the second turn and those after it, one of every group at a time. Needs `matching.applied` with the first."""
-    (one_turn,) = (model.sql for model in stage_models("matching") if model.table == "applied")
-    con.execute(_WAITING)
-    (last_turn,) = con.execute("select coalesce(max(turn), 0) from matching.waiting_turns").fetchall()[0]
-    for turn in range(2, last_turn + 1):
-        (row_count,) = con.execute(_MONEY.format(turn=turn)).fetchall()[0]
-        if row_count == 0:  # most exact amounts leave nothing over
-            continue
-        con.execute(_DUES)
-        con.execute(f"create or replace table matching.turn_applied as\n{one_turn}")
-        con.execute("insert into matching.waiting_applied select * from matching.turn_applied")
-        con.execute("insert into matching.applied select * from matching.turn_applied")
+def replay_groups(con: "duckdb.DuckDBPyConnection") -> None:
+    """Replay every group of matching.groups: first as it holds today, then each epoch before a reversal.
+
+    Fills group_applied and what group_returns, group_charges and group_debits of schema matching show.
+    """
+    (overlap,) = (model.sql for model in stage_models("matching") if model.table == "applied")
+    con.execute(_TABLES)
+    con.execute("drop view if exists matching.turn_money; drop view if exists matching.turn_dues")
+    for replays, state in ((_FINAL_REPLAYS, _FINAL_STATE), (_EPOCH_REPLAYS, _EPOCH_STATE)):
+        con.execute(_EVENTS.format(replays=replays))
+        turns = con.execute(
+            "select turn, list_sort(list(distinct kind)) from matching.book_events group by turn order by turn"
+        ).fetchall()
+        if turns:
+            con.execute(state)
+        for turn, kinds in turns:
+            con.execute(_MONEY.format(turn=turn))
+            if {"credit", "payment", "rest"} & set(kinds):
+                _apply(con, overlap)
+            if "chargeback" in kinds:
+                _charge_back(con)
+            if "refund" in kinds:
+                wanted = (
+                    "select n.replay_id, r.amount_minor as minor from matching.now_up as n"
+                    " inner join matching.returned_rows as r on n.returned_by = r.payment_id where n.kind = 'refund'"
+                )
+                con.execute(_TAKE.format(sources=_REFUNDED, wanted=wanted))
 
 
-PYTHON_STEPS: dict[str, PythonStep] = {"applied": apply_later_turns}
+def _apply(con: "duckdb.DuckDBPyConnection", overlap: str) -> None:
+    if not _any(con, "select 1 from matching.lines"):  # most credit has been used, most exact amounts leave nothing
+        return
+    con.execute(_DUES)
+    if _any(con, "select 1 from matching.candidates where step = 2"):
+        con.execute(_SPREAD_START)
+        while True:
+            con.execute(_SPREAD_ROUND)
+            if not _any(con, "select 1 from matching.spread_takes"):
+                break
+            con.execute(_SPREAD_STEP)
+        con.execute(_SPREAD_END)
+    con.execute(_LINES)
+    con.execute(f"create or replace table matching.turn_applied as\n{overlap}")
+    con.execute(_RECORD)
+
+
+def _charge_back(con: "duckdb.DuckDBPyConnection") -> None:
+    con.execute(_CHARGE)
+    con.execute(_TAKE.format(sources=_OWN_MONEY, wanted="select replay_id, minor from matching.charged"))
+    con.execute(_CHARGE_OWN)
+    (ranks,) = con.execute("select coalesce(max(rank), 0) from matching.charged_commitments").fetchall()[0]
+    for rank in range(1, ranks + 1):
+        wanted = f"select replay_id, minor from matching.charged_commitments where rank = {rank} and version_key is not null"
+        con.execute(_TAKE.format(sources=_COMMITMENT_MONEY.format(rank=rank), wanted=wanted))
+        con.execute(_DEBIT.format(rank=rank))
+
+
+def _any(con: "duckdb.DuckDBPyConnection", query: str) -> bool:
+    return bool(con.execute(f"select exists({query})").fetchall()[0][0])
+
+
+PYTHON_STEPS: dict[str, PythonStep] = {"group_applied": replay_groups, **SUGGESTION_STEPS}

@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import SQL, Settings
+from ptp_pipeline.warehouse.sentences import sentences_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,7 +38,11 @@ class Model:
     description: str
     columns: Mapping[str, str]
     is_kept: bool
+    is_view: bool
+    after: str
     sql: str
+    scope: str = ""
+    sentences: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -45,8 +50,9 @@ class Model:
 
     @property
     def references(self) -> frozenset[str]:
-        """Names (`stage.table`) of the tables this one reads."""
-        return frozenset(f"{s}.{t}" for s, t in _REFERENCE.findall(_COMMENT.sub("", self.sql)))
+        """Names (`stage.table`) of the tables this one reads, and of the one whose Python step makes what it reads."""
+        read = {f"{s}.{t}" for s, t in _REFERENCE.findall(_COMMENT.sub("", self.sql))}
+        return frozenset(read | ({f"{self.stage}.{self.after}"} if self.after else set()))
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def parse_model(path: Path) -> Model:
             columns[column[1]] = column[2].strip()
         elif section == "columns" and columns and body.startswith("    "):
             columns[next(reversed(columns))] += " " + body.strip()
-        elif key := re.match(r"^ (grain|description|columns|keep|check|message): ?(.*)$", body):
+        elif key := re.match(r"^ (grain|description|scope|columns|keep|as|after|check|message): ?(.*)$", body):
             section = key[1]
             header[section] = key[2].strip()
         elif section:
@@ -89,7 +95,11 @@ def parse_model(path: Path) -> Model:
         description=header.get("description", ""),
         columns=columns,
         is_kept=header.get("keep", "yes") != "no",
+        is_view=header.get("as", "table") == "view",
+        after=header.get("after", ""),
         sql=text,
+        scope=header.get("scope", ""),
+        sentences=sentences_of(path.stem) if path.parent.name == "published" else {},
     )
 
 
@@ -99,6 +109,17 @@ def stage_models(stage: str) -> tuple[Model, ...]:
     models = {m.name: m for m in map(parse_model, sorted((MODELS / stage).glob("*.sql")))}
     order = TopologicalSorter({name: sorted(m.references & models.keys()) for name, m in models.items()})
     return tuple(models[name] for name in order.static_order())
+
+
+def kept_views(stage: str) -> tuple[Model, ...]:
+    """Models of a stage that are no tables of their own: whoever reads the stage gets them as views."""
+    return tuple(m for m in stage_models(stage) if m.is_view and m.is_kept)
+
+
+@lru_cache
+def _read_by_views(stage: str) -> frozenset[str]:
+    """The other stages that must be there for a stage's views."""
+    return frozenset(name.split(".")[0] for model in kept_views(stage) for name in model.references) - {stage}
 
 
 @lru_cache
@@ -150,11 +171,34 @@ class Warehouse:
         """A DuckDB with one view per table of the given stages."""
         self.root.mkdir(parents=True, exist_ok=True)
         con = connect(self.settings, self.root / "spill")
-        for stage in stages:
+        wanted = set(stages)
+        while more := {read for stage in wanted for read in _read_by_views(stage)} - wanted:
+            wanted |= more
+        for stage in sorted(wanted, key=STAGES.index):
             con.execute(f"create schema if not exists {stage}")
-            for parquet in sorted(self.stage_dir(stage).glob("*.parquet")):
-                con.execute(f"create view {stage}.{parquet.stem} as select * from read_parquet({sql_text(parquet)})")
+            for table, source in sorted(self._tables(stage).items()):
+                con.execute(f"create view {stage}.{table} as select * from {source}")
+            if self.stage_dir(stage).exists():
+                for model in kept_views(stage):
+                    create_table(con, model)
         return con
+
+    def _tables(self, stage: str) -> dict[str, str]:
+        """What each table of a stage is read from: `<table>.parquet`, or a folder of `file_sequence=N/*.parquet`."""
+        found = {}
+        for path in self.stage_dir(stage).glob("*"):
+            if path.suffix == ".parquet":
+                found[path.stem] = f"read_parquet({sql_text(path)})"
+            elif path.is_dir():
+                files = sql_text(path / "*" / "*.parquet")
+                found[path.name] = f"read_parquet({files}, hive_partitioning = true, hive_types = {{'file_sequence': bigint}})"
+        return found
+
+    def open_for(self, stage: str) -> "duckdb.DuckDBPyConnection":
+        """A DuckDB with the tables a stage is made from. Raises WorkFailed when some of them were made from others that are gone."""
+        upstream = STAGES[: STAGES.index(stage)]
+        self._refuse_stale(upstream)
+        return self.connect(upstream)
 
     def run_stage(
         self,
@@ -167,9 +211,7 @@ class Warehouse:
         `python_steps` maps a model's name to a function run right after that model was made: for the few algorithms
         that need rounds of statements. Either all tables of the stage are replaced or none.
         """
-        upstream = STAGES[: STAGES.index(stage)]
-        self._refuse_stale(upstream)
-        con = self.connect(upstream)
+        con = self.open_for(stage)
         try:
             con.execute(f"create schema {stage}")
             for model in stage_models(stage):
@@ -178,19 +220,25 @@ class Warehouse:
                 create_table(con, model)
                 if step := (python_steps or {}).get(model.table):
                     step(con)
-            kept = {m.table for m in stage_models(stage) if m.is_kept}
-            return self.replace_stage(stage, con, kept)
+            kept = [m.table for m in stage_models(stage) if m.is_kept and not m.is_view]
+            views = {m.table: table_stats(con, m.name) for m in kept_views(stage)}
+            return {**self.replace_stage(stage, con, kept), **views}
         finally:
             con.close()
 
     def replace_stage(self, stage: str, con: "duckdb.DuckDBPyConnection", tables: Iterable[str]) -> dict[str, TableStats]:
         """Write tables `<stage>.<table>` of `con` as Parquet and swap the whole stage in."""
         fresh = self.fresh_dir(stage)
+        stats = self.write_tables(stage, con, tables, fresh)
+        self.swap_in(stage, fresh)
+        return stats
+
+    def write_tables(self, stage: str, con: "duckdb.DuckDBPyConnection", tables: Iterable[str], fresh: Path) -> dict[str, TableStats]:
+        """Write tables `<stage>.<table>` of `con` as Parquet into a folder."""
         stats = {}
         for table in sorted(tables):
             stats[table] = table_stats(con, f"{stage}.{table}")
             con.execute(f"copy {stage}.{table} to {sql_text(fresh / f'{table}.parquet')} (format parquet, compression zstd)")
-        self.swap_in(stage, fresh)
         return stats
 
     def fresh_dir(self, stage: str) -> Path:
@@ -203,7 +251,9 @@ class Warehouse:
         """Rows and columns of the tables a stage has now."""
         con = self.connect([stage])
         try:
-            return {path.stem: table_stats(con, f"{stage}.{path.stem}") for path in sorted(self.stage_dir(stage).glob("*.parquet"))}
+            tables = list(self._tables(stage))
+            views = [model.table for model in kept_views(stage) if tables]
+            return {table: table_stats(con, f"{stage}.{table}") for table in sorted([*tables, *views])}
         finally:
             con.close()
 
@@ -252,12 +302,31 @@ class Warehouse:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def create_table(con: "duckdb.DuckDBPyConnection", model: Model) -> None:
-    """Run one model. Raises ModelError when its columns are not those of its header, in that order."""
-    con.execute(f"create table {model.name} as\n{model.sql}")
-    actual = [name for name, _ in table_stats(con, model.name).columns]
+def create_table(con: "duckdb.DuckDBPyConnection", model: Model, relation: str = "") -> None:
+    """Run one model into its table, or into `relation`. Raises ModelError when its columns are not those of its header, in that order.
+
+    A table with sentences is kept in the schema `stored`, and `relation` is a view over it.
+    """
+    relation = relation or model.name
+    if model.sentences:
+        stored = stored_table(relation)
+        con.execute(f"create schema if not exists {stored.rsplit('.', 1)[0]}")
+        con.execute(f"create table {stored} as\n{model.sql}")
+        names = [name for name, _ in table_stats(con, stored).columns]
+        written = [f"({model.sentences[name]}) as {name}" if name in model.sentences else name for name in model.columns]
+        written += [name for name in names if name not in model.columns]
+        con.execute(f"create view {relation} as select {', '.join(written)} from {stored}")
+    else:
+        con.execute(f"create {'view' if model.is_view else 'table'} {relation} as\n{model.sql}")
+    actual = [name for name, _ in table_stats(con, relation).columns]
     if actual != list(model.columns):
         raise ModelError(f"{model.name}: header says {list(model.columns)}, statement gives {actual}")
+
+
+def stored_table(relation: str) -> str:
+    """Where the rows of a published table with sentences are: `built.payments` → `built.stored.payments`."""
+    *place, table = relation.split(".")
+    return ".".join([*place[:-1], *(place[-1:] if place[-1:] != ["published"] else []), "stored", table])
 
 
 def table_stats(con: "duckdb.DuckDBPyConnection", table: str) -> TableStats:

@@ -1,6 +1,6 @@
 -- check: every_row_has_an_answer
 -- stage: matching
--- message: Every row of the payments feed received by as_of is in matching.payments once, with a reason; no other row is.
+-- message: Every row of the payments feed received by as_of is in matching.payments once, with a status, and a reason where it is not applied; no other row is.
 with expected as (
     select payment_id,
     from raw.payments
@@ -8,7 +8,7 @@ with expected as (
 ),
 
 found as (
-    select payment_id, count(*) as row_count, bool_and(reason is not null) as has_reason,
+    select payment_id, count(*) as row_count, bool_and(match_status is not null and (matched_by is not null or kind <> 'payment' or problem is not null)) as has_reason,
     from matching.payments
     group by payment_id
 )

@@ -1,17 +1,15 @@
--- grain: one row per payment, not routed yet, that equals exactly one installment due near its date
+-- grain: one row per receipt, not routed yet, that equals exactly one installment due near its date
 -- description: Route by exact amount. Every installment is a candidate from its window's first day (or its version's) to the last; running totals
 --   of candidates per amount tell where there is exactly one. Whether it was paid already plays no part here: what finds nothing to pay there
 --   goes on to the customer's other commitments (matching.spills).
 -- columns:
---   payment_key: payment
+--   receipt_key: receipt
 --   installment_key: the installment it equals
 -- keep: no
 with unrouted as (
-    select payment_key, account_key, amount_minor, received_date,
-    from matching.receipts
-    anti join matching.directions using (payment_key)
-    anti join matching.mentions using (payment_key)
-    where account_key is not null
+    select receipt_key, account_key, amount_minor, received_date,
+    from matching.undirected
+    anti join matching.mentions using (receipt_key)
 ),
 
 candidates as (
@@ -54,7 +52,7 @@ periods as (
     window running_total as (partition by account_key, amount_minor order by starts_on rows unbounded preceding)
 )
 
-select u.payment_key, p.key_sum::bigint as installment_key,
+select u.receipt_key, p.key_sum::bigint as installment_key,
 from unrouted as u
 asof inner join periods as p
     on u.account_key = p.account_key and u.amount_minor = p.amount_minor and u.received_date >= p.starts_on

@@ -1,17 +1,17 @@
--- grain: one row per payment that mentions an invoice or a commitment of its customer without being directed by a person or by commitment_id
+-- grain: one row per undirected receipt that mentions an invoice or a commitment of its customer
 -- description: Routes by invoice_id and by reference. A reference is cut into words; a word must equal an id, upper or lower case: part of
 --   a word never counts, or INV-10 would take the money of INV-100.
 -- columns:
---   payment_key: payment
+--   receipt_key: receipt
 --   matched_by: invoice_id or reference
 --   version_key: version in force that is named or covers the invoice; of several, the one agreed first
 --   mentioned: what was named, in words
 -- keep: no
-with undirected as (
-    select payment_key, account_key, received_date, invoice_id, reference,
-    from matching.receipts
-    anti join matching.directions using (payment_key)
-    where account_key is not null
+with mentioning as (
+    select u.receipt_key, u.account_key, u.received_date, p.invoice_id, p.reference,
+    from matching.undirected as u
+    inner join raw.payments as p on u.payment_id = p.payment_id
+    where u.has_mention
 ),
 
 covered as (
@@ -21,14 +21,14 @@ covered as (
 ),
 
 by_invoice as (
-    select u.payment_key, min(c.version_key) as version_key, any_value(u.invoice_id) as invoice_id,
-    from undirected as u
+    select u.receipt_key, min(c.version_key) as version_key, any_value(u.invoice_id) as invoice_id,
+    from mentioning as u
     inner join covered as c
         on u.account_key = c.account_key
         and u.invoice_id = c.invoice_id
         and u.received_date >= c.effective_from
         and (c.effective_to is null or u.received_date < c.effective_to)
-    group by u.payment_key
+    group by u.receipt_key
 ),
 
 names as (
@@ -41,7 +41,7 @@ names as (
 
 words as (
     select
-        payment_key,
+        receipt_key,
         account_key,
         received_date,
         unnest(
@@ -50,23 +50,23 @@ words as (
                 string_split(translate(lower(reference), e'\t\n\r' || chr(160) || ',;:|()[]{}<>"''=&+!?*', repeat(' ', 24)), ' ')
             )
         ) as word,
-    from undirected
-    anti join by_invoice using (payment_key)
+    from mentioning
+    anti join by_invoice using (receipt_key)
     where reference is not null
 ),
 
 tokens as (
-    select payment_key, account_key, received_date, word as token,
+    select receipt_key, account_key, received_date, word as token,
     from words
     union all
-    select payment_key, account_key, received_date, trim(word, '.#/-_'),
+    select receipt_key, account_key, received_date, trim(word, '.#/-_'),
     from words
     where word <> trim(word, '.#/-_')
 ),
 
 by_reference as (
     select
-        t.payment_key,
+        t.receipt_key,
         min((n.what <> 'commitment ', n.version_key, n.name)) as best,
     from tokens as t
     inner join names as n
@@ -75,11 +75,11 @@ by_reference as (
         and t.token <> ''
         and t.received_date >= n.effective_from
         and (n.effective_to is null or t.received_date < n.effective_to)
-    group by t.payment_key
+    group by t.receipt_key
 )
 
-select payment_key, 'invoice_id' as matched_by, version_key, 'invoice ' || invoice_id as mentioned,
+select receipt_key, 'invoice_id' as matched_by, version_key, 'invoice ' || invoice_id as mentioned,
 from by_invoice
 union all
-select payment_key, 'reference', best[2], case when best[1] then 'invoice ' else 'commitment ' end || best[3],
+select receipt_key, 'reference', best[2], case when best[1] then 'invoice ' else 'commitment ' end || best[3],
 from by_reference

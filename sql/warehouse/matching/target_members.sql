@@ -4,11 +4,12 @@
 -- columns:
 --   target_id: target of a route
 --   version_key: version whose installments it may pay
+--   commitment_key: its commitment
 -- keep: no
-select version_key as target_id, version_key,
+select version_key as target_id, version_key, commitment_key,
 from matching.version_keys
 union all
-select -p.period_key, v.version_key,
+select -p.period_key, v.version_key, v.commitment_key,
 from matching.in_force_periods as p
 inner join matching.version_keys as v
     on p.account_key = v.account_key

@@ -1,11 +1,14 @@
--- grain: one row per replay and payment whose turn it is
--- description: Money of the turn now being applied: the first one here, the later ones by warehouse/allocation.py.
+-- grain: one row per line and receipt
+-- description: Money to lay beside the dues of its line: here that of all versions outside of groups, later one turn of every group
+--   (warehouse/allocation.py).
 -- columns:
---   replay_id: replay
---   target_id: versions that may be paid
---   payment_key: payment
---   amount_minor: money to apply (minor units)
+--   line_id: the line
+--   receipt_key: receipt (0 = money before the line)
+--   upto_minor: running total of the line (minor units)
 -- keep: no
-select replay_id, target_id, payment_key, amount_minor,
-from matching.turns
-where turn = 1
+-- as: view
+select line_id, receipt_key, upto_minor,
+from matching.plain_money
+union all
+select line_id, receipt_key, upto_minor,
+from matching.replayed_money

@@ -13,6 +13,7 @@
 --   currency: ISO 4217 code
 --   effective_from: first day in force
 --   effective_to: first day no longer in force (NULL = open)
+--   overpayment_rule: next, last, spread or hold
 -- keep: no
 with numbered as (
     select
@@ -24,6 +25,7 @@ with numbered as (
         currency,
         effective_from,
         effective_to,
+        overpayment_rule,
     from core.versions
     where effective_to is null or effective_from < effective_to
 )
@@ -40,4 +42,5 @@ select
     currency,
     effective_from,
     effective_to,
+    overpayment_rule,
 from numbered

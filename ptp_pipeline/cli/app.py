@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ptp_pipeline import __version__
-from ptp_pipeline.cli import approvals, audit, change, demo, dev, files, log, mail, orgs, reports, runs, setup, up, users
+from ptp_pipeline.cli import approvals, audit, change, demo, dev, files, log, mail, match, orgs, reports, runs, setup, up, users
 from ptp_pipeline.cli.frame import Commands
 
 app = typer.Typer(
@@ -32,7 +32,7 @@ def _options(
     """Exit codes: 0 done, 1 the work failed, 2 wrong usage, 3 refused by a rule."""
 
 
-for part in (demo, setup, orgs, users, runs, log, change, approvals, reports, mail, files, audit, up, dev):
+for part in (demo, setup, orgs, users, runs, log, change, match, approvals, reports, mail, files, audit, up, dev):
     part.register(app)
 
 

@@ -1,4 +1,4 @@
-"""`ptp change`: new terms for a commitment, ending it, pausing the chase, where a payment belongs.
+"""`ptp change`: new terms for a commitment, ending it, pausing the chase.
 
 History stays; new terms need their own approval.
 """
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptp_pipeline.cli import output, published
+from ptp_pipeline.cli import output
 from ptp_pipeline.cli.frame import (
     Json,
     Org,
@@ -21,7 +21,6 @@ from ptp_pipeline.cli.frame import (
     new_group,
     parse_date,
     parse_money,
-    settings,
 )
 from ptp_pipeline.cli.log import begin, business_day, listed_installments, show_terms
 from ptp_pipeline.errors import Refused, UsageError
@@ -37,7 +36,7 @@ NewAmount = Annotated[str, typer.Option(metavar="AMOUNT", help="Left out: as bef
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = new_group("Change a commitment (new terms, cancel, pause, resume), or where a payment belongs.")
+    group = new_group("Change a commitment: new terms, cancel, pause, resume.")
     command(
         group,
         "change renegotiate PL-7 --org acme --amount 800 --count 4 --first-due 2026-08-01 --reason 'lost a customer, smaller steps'",
@@ -46,11 +45,6 @@ def register(app: typer.Typer) -> None:
     command(group, "change cancel PL-7 --org acme --reason 'paid by credit note'")(cancel)
     command(group, "change pause PL-7 --org acme --reason 'dispute being looked at'")(pause)
     command(group, "change resume PL-7 --org acme --reason 'dispute settled'")(resume)
-    command(
-        group,
-        "change assign PAY-1001 PL-7 --org acme --reason 'remittance advice names this plan'",
-        "change assign PAY-1001 --set-aside --org acme --reason 'not ours, will be sent back'",
-    )(assign)
     app.add_typer(group, name="change")
 
 
@@ -69,6 +63,9 @@ def renegotiate(
     down_payment: NewAmount = "",
     discount: NewAmount = "",
     grace_days: Annotated[int | None, typer.Option(min=0, show_default=False)] = None,
+    overpayment_rule: Annotated[
+        str, typer.Option(metavar="RULE", help="Where surplus money goes: next, last, spread or hold. Left out: as before.")
+    ] = "",
     agreed_on: Annotated[str, typer.Option(metavar="DATE", help="Day the customer agreed to the new terms; default today.")] = "",
     token: Token = "",
     yes: Yes = False,
@@ -85,6 +82,7 @@ def renegotiate(
     options = {"down_payment_minor": "--down-payment", "discount_minor": "--discount", "amount_minor": "--amount"}
     changes = {name: parse_money(text, before.currency, options[name]) for name, text in changes.items() if text}
     changes |= {} if grace_days is None else {"grace_days": grace_days}
+    changes |= {"overpayment_rule": overpayment_rule} if overpayment_rule else {}
     if installment:
         if count or due or frequency:
             raise UsageError(
@@ -175,39 +173,3 @@ def _event(*, verb: str, done: str, commitment_id: str, org: str, reason: str, o
         output.print_json({"commitment_id": commitment_id, "done": done, "effective_on": day})
     else:
         print(f"{commitment_id} is {done} from {day}. Published figures change with the next run: {launcher()} run --org {org}")
-
-
-def assign(
-    *,
-    payment_id: Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment, as published.")],
-    commitment_id: Annotated[str, typer.Argument(metavar="[COMMITMENT]", show_default=False, help="Where it belongs.")] = "",
-    org: Org,
-    reason: Reason,
-    set_aside: Annotated[bool, typer.Option("--set-aside", help="Instead of a commitment: match it to nothing.")] = False,
-    token: Token = "",
-    as_json: Json = False,
-) -> None:
-    """Decide where a payment belongs, or set it aside. Goes before every rule of matching; the newest decision counts."""
-    from ptp_pipeline.ledger import overrides
-
-    if bool(commitment_id) == set_aside:
-        raise UsageError("Say where the payment belongs: a COMMITMENT, or --set-aside.", "One of the two.")
-    who = begin(org, token)
-    _require_payment(org, payment_id)
-    with who.ledger.transaction(org, who.actor) as tx:
-        overrides.set_target(tx, payment_id, commitment_id or None, reason)
-    if as_json:
-        output.print_json({"payment_id": payment_id, "commitment_id": commitment_id or None, "set_aside": set_aside})
-        return
-    done = f"is sent to {commitment_id}" if commitment_id else "is set aside"
-    print(f"{payment_id} {done}. Published figures change with the next run: {launcher()} run --org {org}")
-
-
-def _require_payment(org: str, payment_id: str) -> None:
-    """The ledger knows no payments, so a mistyped id would be a decision that never takes effect. Raises UsageError, Refused."""
-    with published.open_build(settings(), org) as build:
-        rows = build.rows("select kind from payments where payment_id = $id", {"id": payment_id})
-    if not rows:
-        raise UsageError(f"There is no published payment {payment_id!r}.", f"Ids are exact. Received since? {launcher()} run --org {org}")
-    if rows[0]["kind"] != "payment":
-        raise Refused(f"{payment_id} is a {rows[0]['kind']}: it goes where the payment it takes back went.", "Assign that payment.")

@@ -26,7 +26,7 @@ LEDGER_TABLES = {
     "weekend": "Closed days of the week.",
     "commitments": "One row per commitment: who committed, to whom, how it was logged.",
     "versions": "One row per version of a commitment: terms, decision, cancellation.",
-    "overrides": "People's decisions where a payment belongs; the newest per payment.",
+    "overrides": "People's decisions on payments that are in effect, one row per part.",
     "accepted_lines": "What became of each line of a commitments file.",
 }
 
@@ -58,8 +58,8 @@ left join (
 where v.org_id = ptp.current_org() order by v.commitment_id collate "C", v.version
 """
 _OVERRIDES = f"""
-select payment_id, commitment_id, decided_by, {_UTC.format("decided_at")} as decided_at, reason
-from ptp.payment_override_current where org_id = ptp.current_org() order by payment_id collate "C"
+select payment_id, part, commitment_id, amount_minor, decided_by, {_UTC.format("decided_at")} as decided_at, reason
+from ptp.payment_override_part where org_id = ptp.current_org() order by payment_id collate "C", part
 """
 _LINES = """
 select feed, file_sha256, line_number, outcome, commitment_id, rule, reason
@@ -130,7 +130,15 @@ def _schema(table: str) -> dict[str, Any]:
             "cancel_reason": text,
             "is_paused": pl.Boolean(),
         },
-        "overrides": {"payment_id": text, "commitment_id": text, "decided_by": text, "decided_at": instant, "reason": text},
+        "overrides": {
+            "payment_id": text,
+            "part": number,
+            "commitment_id": text,
+            "amount_minor": big,
+            "decided_by": text,
+            "decided_at": instant,
+            "reason": text,
+        },
         "accepted_lines": {
             "feed": text,
             "file_sha256": text,

@@ -216,12 +216,12 @@ def test_the_very_same_payment_by_hand_is_refused_until_something_tells_it_apart
 
 def test_a_payment_is_assigned_to_one_place_and_only_if_it_is_known(cli: Cli, org: str, home: Path, token: Token, plan: str) -> None:
     (home / "inbox" / org).mkdir(parents=True)
-    words = ("change", "assign", "PAY-1", "--org", org, "--reason", "named on the check")
-    assert cli(*words, token=token("collector")).code == 2
-    assert cli(*words, plan, "--set-aside", token=token("collector")).code == 2
-    unpublished = cli(*words, plan, token=token("collector"))
-    assert unpublished.code == 1
-    assert "ptp run" in unpublished.err
+    words = ("--org", org, "--reason", "named on the check")
+    assert cli("match", "assign", "PAY-1", *words, token=token("collector")).code == 2
+    for decision in (("assign", "PAY-1", plan), ("aside", "PAY-1"), ("split", "PAY-1", f"{plan}=1", "aside=2"), ("accept", "PAY-1")):
+        unpublished = cli("match", *decision, *words, token=token("collector"))
+        assert unpublished.code == 1
+        assert "ptp run" in unpublished.err
 
 
 def test_a_payment_without_customer_or_amount_is_wrong_usage(cli: Cli, org: str, token: Token) -> None:

@@ -250,15 +250,16 @@ def test_a_person_decides_where_a_payment_belongs(book: Book) -> None:
         return dict(book.ptp("show", "PAY-4", "--json").document["payment"])
 
     words = ("--reason", "phoned the customer")
-    sent = book.ptp("change", "assign", "PAY-4", "PL-1", *words, "--json", token=book.mia)
-    assert sent.document == {"payment_id": "PAY-4", "commitment_id": "PL-1", "set_aside": False}
+    sent = book.ptp("match", "assign", "PAY-4", "PL-1", *words, "--json", token=book.mia)
+    assert (sent.document["payment_id"], sent.document["commitment_id"]) == ("PAY-4", "PL-1")
+    assert "PL-1 is of customer C-1 in USD, the payment of C-2" in sent.document["warnings"][0]
     refused = payment()
     assert refused["match_status"] == "unmatched"
     assert "another customer" in str(refused["reason"])
-    assert book.ptp("change", "assign", "PAY-4", "--set-aside", *words, token=book.mia).code == 0
+    assert book.ptp("match", "aside", "PAY-4", *words, token=book.mia).code == 0
     assert payment()["match_status"] == "set_aside"
-    assert book.ptp("change", "assign", "PAY-404", "P-2", *words, token=book.mia).code == 2
-    assert book.ptp("change", "assign", "PAY-4", "P-404", *words, token=book.mia).code == 3
+    assert book.ptp("match", "assign", "PAY-404", "P-2", *words, token=book.mia).code == 2
+    assert book.ptp("match", "assign", "PAY-4", "P-404", *words, token=book.mia).code == 3
 
 
 def test_a_rebuild_makes_the_same_tables_again(book: Book, settings: Settings) -> None:

@@ -29,7 +29,8 @@ TYPES = {
     f" VARCHAR,"
     " decided_by VARCHAR, decided_role VARCHAR, decided_at TIMESTAMP, decision_reason VARCHAR, cancelled_on DATE, cancel_reason VARCHAR,"
     " is_paused BOOLEAN",
-    "overrides": "payment_id VARCHAR, commitment_id VARCHAR, decided_by VARCHAR, decided_at TIMESTAMP, reason VARCHAR",
+    "overrides": "payment_id VARCHAR, part INTEGER, commitment_id VARCHAR, amount_minor BIGINT, decided_by VARCHAR, decided_at TIMESTAMP,"
+    " reason VARCHAR",
     "accepted_lines": "feed VARCHAR, file_sha256 VARCHAR, line_number INTEGER, outcome VARCHAR, commitment_id VARCHAR, rule"
     " VARCHAR, reason VARCHAR",
 }
@@ -76,6 +77,9 @@ def test_terms_decisions_and_events_arrive_whole(desk, new, tmp_path):
         commitments.cancel(tx, "PLAN-1", dt.date(2026, 5, 1), "settled")
         overrides.set_target(tx, "PAY-1", "PLAN-1", "first guess")
         overrides.set_target(tx, "PAY-1", None, "not ours")
+        overrides.split(tx, "PAY-2", [overrides.Part("PLAN-2", 6_000), overrides.Part(None, 4_000)], "two debts, one transfer")
+        overrides.set_target(tx, "PAY-3", "PLAN-1", "a slip")
+        overrides.undo(tx, "PAY-3", "it was one")
         commitments.log_many(tx, [new("PLAN-2", invoice_ids=["A", "B"], file_sha256="f" * 64, line_number=7)])
     assert export(desk, tmp_path)["versions"] == 2
     assert rows(tmp_path, "versions", "commitment_id, invoice_ids, custom_schedule, decision, decided_by, cancelled_on, cancel_reason") == [
@@ -94,7 +98,11 @@ def test_terms_decisions_and_events_arrive_whole(desk, new, tmp_path):
         ("PLAN-2", ["A", "B"], None, None, None, None, None),
     ]
     assert rows(tmp_path, "commitments", "note, channel, file_sha256") == [('quotes ", commas\nand lines', "", None), ("", "", None)]
-    assert rows(tmp_path, "overrides", "payment_id, commitment_id, reason") == [("PAY-1", None, "not ours")]
+    assert rows(tmp_path, "overrides", "payment_id, part, commitment_id, amount_minor, reason") == [
+        ("PAY-1", 1, None, None, "not ours"),
+        ("PAY-2", 1, "PLAN-2", 6_000, "two debts, one transfer"),
+        ("PAY-2", 2, None, 4_000, "two debts, one transfer"),
+    ]
     assert rows(tmp_path, "accepted_lines", "line_number, outcome, commitment_id, rule") == [(7, "duplicate", "PLAN-2", "known_id")]
 
 

@@ -48,6 +48,9 @@ Invoices = Annotated[
 Currency = Annotated[str, typer.Option(metavar="CODE", help="Default: the org's.")]
 AgreedOn = Annotated[str, typer.Option(metavar="DATE", help="Day the customer committed; default today. Earlier money does not count.")]
 GraceDays = Annotated[int | None, typer.Option(min=0, show_default=False, help="Days of grace; default the org's.")]
+SurplusRule = Annotated[
+    str, typer.Option("--overpayment-rule", metavar="RULE", help="Where surplus money goes: next, last, spread or hold; default the org's.")
+]
 NewId = Annotated[str, typer.Option("--id", metavar="ID", help="Id of the new commitment; made when left out.")]
 Owner = Annotated[str, typer.Option(metavar="USER", help="Collector responsible; default yourself.")]
 Channel = Annotated[str, typer.Option(help="How they committed: call, email, portal, legal.")]
@@ -98,6 +101,7 @@ def promise(
     currency: Currency = "",
     agreed_on: AgreedOn = "",
     grace_days: GraceDays = None,
+    overpayment_rule: SurplusRule = "",
     commitment_id: NewId = "",
     owner: Owner = "",
     channel: Channel = "",
@@ -131,7 +135,7 @@ def promise(
         "first_due_date": parse_date(due, "--due"),
         "grace_days": grace_days,
         "invoice_ids": tuple(invoice or ()),
-        "overpayment_rule": policy.overpayment_rule,
+        "overpayment_rule": overpayment_rule or policy.overpayment_rule,
     }
     _log(
         who,
@@ -168,6 +172,7 @@ def plan(
     currency: Currency = "",
     agreed_on: AgreedOn = "",
     grace_days: GraceDays = None,
+    overpayment_rule: SurplusRule = "",
     commitment_id: NewId = "",
     owner: Owner = "",
     channel: Channel = "",
@@ -192,7 +197,7 @@ def plan(
         "currency": code,
         "agreed_on": business_day(agreed_on, "--agreed-on", policy),
         "invoice_ids": tuple(invoice or ()),
-        "overpayment_rule": policy.overpayment_rule,
+        "overpayment_rule": overpayment_rule or policy.overpayment_rule,
         "grace_days": grace_days,
         **_plan_terms(
             code,

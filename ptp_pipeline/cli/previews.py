@@ -50,6 +50,8 @@ def terms_in_words(terms: "Terms") -> str:
         words.append(f"due {terms.first_due_date}")
     else:
         words.append(f"{count} {terms.frequency} installment{'s' if count > 1 else ''} from {terms.first_due_date}")
+    if terms.overpayment_rule != "next":
+        words.append(f"surplus: {terms.overpayment_rule}")
     return ", ".join(words)
 
 

@@ -20,7 +20,9 @@ from ptp_pipeline.errors import UsageError
 
 Kind = Literal["promise", "repeating_promise", "plan"]
 ApproverRole = Literal["supervisor", "controller", "legal"]
+OverpaymentRule = Literal["next", "last", "spread", "hold"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+OVERPAYMENT_RULES: tuple[OverpaymentRule, ...] = get_args(OverpaymentRule)
 APPROVERS: tuple[ApproverRole, ...] = get_args(ApproverRole)
 
 _Days = Annotated[int, Field(ge=0, le=365)]
@@ -80,7 +82,9 @@ class Policy(_Section):
     tolerance_percent: _Percent | dict[Kind, _Percent] = Field(
         default=Decimal(0), description="The same as a percentage; the larger of the two counts."
     )
-    overpayment_rule: str = Field(default="next", description="Where surplus money goes: next.")
+    overpayment_rule: OverpaymentRule = Field(
+        default="next", description="Where surplus money goes unless a commitment says so itself: next, last, spread or hold."
+    )
     exact_amount_window_days: _Days = 7
     due_soon_days: _Days = 3
     default_after_broken: Annotated[int, Field(ge=1, le=1000)] = Field(
@@ -117,9 +121,9 @@ class Policy(_Section):
     def _calendar_exists(cls, code: str) -> str:
         return calendar_code(code) or "none"
 
-    @field_validator("overpayment_rule")
+    @field_validator("overpayment_rule", mode="before")
     @classmethod
-    def _rule_is_built(cls, rule: str) -> str:
+    def _rule_exists(cls, rule: Any) -> Any:
         return overpayment_rule(rule)
 
     @field_validator("alert_recipients", mode="before")
@@ -148,12 +152,10 @@ class Policy(_Section):
         return plain
 
 
-def overpayment_rule(rule: str) -> str:
-    """The rule if this version can do it. Raises ValueError in words otherwise."""
-    if rule in ("last", "spread", "hold"):
-        raise ValueError(f"overpayment rule {rule!r} comes with a later version; only 'next' works in this one")
-    if rule != "next":
-        raise ValueError(f"there is no overpayment rule {rule!r}; use 'next'")
+def overpayment_rule(rule: Any) -> Any:
+    """The rule if there is one of that name. Raises ValueError in words otherwise."""
+    if rule not in OVERPAYMENT_RULES:
+        raise ValueError(f"there is no overpayment rule {rule!r}; use next, last, spread or hold")
     return rule
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ptp_pipeline.domain.money import MAX_MINOR, exponent, format_amount, is_payable, to_decimal, to_minor
-from ptp_pipeline.domain.policy import APPROVERS, Caps, Kind, Policy, overpayment_rule
+from ptp_pipeline.domain.policy import APPROVERS, Caps, Kind, OverpaymentRule, Policy, overpayment_rule
 from ptp_pipeline.errors import UsageError
 
 Frequency = Literal["once", "weekly", "biweekly", "semimonthly", "monthly", "quarterly", "custom"]
@@ -56,7 +56,7 @@ class Terms(BaseModel):
     installment_count: int | None = Field(default=None, ge=1, le=MAX_INSTALLMENTS)
     first_due_date: dt.date = Field(ge=FIRST_DATE, le=LAST_DATE)
     grace_days: int | None = Field(default=None, ge=0, le=365)
-    overpayment_rule: str = "next"
+    overpayment_rule: OverpaymentRule = "next"
     invoice_ids: tuple[str, ...] = ()
     custom_schedule: tuple[CustomInstallment, ...] = ()
 
@@ -67,9 +67,9 @@ class Terms(BaseModel):
             raise ValueError(f"{code!r} is not a currency a customer can pay in")
         return code
 
-    @field_validator("overpayment_rule")
+    @field_validator("overpayment_rule", mode="before")
     @classmethod
-    def _rule_is_built(cls, rule: str) -> str:
+    def _rule_exists(cls, rule: Any) -> Any:
         return overpayment_rule(rule)
 
     @field_validator("invoice_ids", mode="before")

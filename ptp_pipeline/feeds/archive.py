@@ -4,11 +4,13 @@ What a file means, and whether it is welcome, is not known here.
 """
 
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 from uuid import uuid4
 
 from ptp_pipeline.errors import WorkFailed
@@ -70,9 +72,46 @@ def verified(settings: Settings, sha256: str) -> Path:
     """The archived file, after reading it whole. Raises DamagedArchiveError when it is missing or altered."""
     path = location(settings, sha256)
     if not is_intact(path, sha256):
-        state = "damaged" if path.exists() else "missing"
-        raise DamagedArchiveError(f"The archived file {sha256} is {state}.", f"Restore {path} from a backup of the archive.")
+        raise _damaged(path, sha256)
     return path
+
+
+def _damaged(path: Path, sha256: str) -> DamagedArchiveError:
+    state = "damaged" if path.exists() else "missing"
+    return DamagedArchiveError(f"The archived file {sha256} is {state}.", f"Restore {path} from a backup of the archive.")
+
+
+@contextmanager
+def reading(settings: Settings, sha256: str) -> Iterator[BinaryIO]:
+    """The archived file, to be read from start to end. Raises DamagedArchiveError, also instead of what its reader raised, when the
+    bytes were not those its name says: read once, verified while being read."""
+    path = location(settings, sha256)
+    try:
+        with path.open("rb", buffering=0) as raw, _Hashing(raw) as file:
+            try:
+                yield cast(BinaryIO, file)
+            finally:
+                while file.read(_CHUNK):
+                    pass
+                if file.digest.hexdigest() != sha256:
+                    raise _damaged(path, sha256)
+    except FileNotFoundError:
+        raise _damaged(path, sha256) from None
+
+
+class _Hashing(io.RawIOBase):
+    """A file that hashes what is read of it."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self.raw, self.digest = raw, hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.raw.read(size) or b""
+        self.digest.update(data)
+        return data
 
 
 def restore(settings: Settings, sha256: str, target: Path) -> Path:

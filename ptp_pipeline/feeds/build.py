@@ -4,7 +4,10 @@ A file is read under the policy of the day it was received: a sender who changes
 """
 
 import datetime as dt
+import os
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -71,20 +74,23 @@ def write_feed_stage(
                 "Correct feed_mappings with `ptp org set`, effective from that day.",
             ) from None
     warehouse = Warehouse(settings, org)
+    fresh = warehouse.fresh_dir("feed")
     con = warehouse.connect([])
     try:
         con.execute("create schema feed")
         _files(con, read)
-        for feed in schemas.FEEDS.values():
-            _rows(con, feed, [cached for file, cached in read if file.feed == feed.name and cached.rows_in > cached.rows_quarantined])
         _quarantine(con, [cached for _, cached in read if cached.rows_quarantined])
         _empty(con, "commitment_lines", LINE_COLUMNS)
         _empty(con, "commitment_quarantine", QUARANTINE_COLUMNS)
-        made = warehouse.replace_stage("feed", con, FEED_TABLES)
+        for feed in schemas.FEEDS.values():
+            if not _link_rows(fresh / feed.name, [(file, cached) for file, cached in read if file.feed == feed.name]):
+                _empty(con, feed.name, table_columns(feed))
+        warehouse.write_tables("feed", con, [name for name in FEED_TABLES if not (fresh / name).exists()], fresh)
+        warehouse.swap_in("feed", fresh)
     finally:
         con.close()
     cache.prune(settings, org, {cached.folder for _, cached in read})
-    return {table: stats.rows for table, stats in made.items()}
+    return {table: stats.rows for table, stats in warehouse.stats("feed").items()}
 
 
 def table_columns(feed: schemas.Feed) -> dict[str, str]:
@@ -92,7 +98,9 @@ def table_columns(feed: schemas.Feed) -> dict[str, str]:
     columns = {column.stored_as: column.duckdb_type for column in feed.columns}
     if feed.name == "payments":
         columns = {"payment_id": "VARCHAR", "is_generated_id": "BOOLEAN", **columns}
-    return {**columns, "content_hash": "VARCHAR", "file_sha256": "VARCHAR", "file_sequence": "BIGINT", "line_number": "INTEGER"}
+    if feed.is_compared:
+        columns["content_hash"] = "VARCHAR"
+    return {**columns, "line_number": "INTEGER", "file_sha256": "VARCHAR", "file_sequence": "BIGINT"}
 
 
 def _dialects(tx: Transaction, accepted: Sequence[ReceivedFile]) -> list[Dialect]:
@@ -125,6 +133,7 @@ def _files(con: "duckdb.DuckDBPyConnection", read: Sequence[tuple[ReceivedFile, 
         "received_at": pl.Datetime("us"),
         "rows_in": pl.Int64,
         "rows_quarantined": pl.Int64,
+        "has_repeated_ids": pl.Boolean,
     }
     rows = [
         (
@@ -135,6 +144,7 @@ def _files(con: "duckdb.DuckDBPyConnection", read: Sequence[tuple[ReceivedFile, 
             file.received_at.astimezone(dt.UTC).replace(tzinfo=None),
             cached.rows_in,
             cached.rows_quarantined,
+            cached.has_repeated_ids,
         )
         for file, cached in read
     ]
@@ -143,17 +153,21 @@ def _files(con: "duckdb.DuckDBPyConnection", read: Sequence[tuple[ReceivedFile, 
     con.unregister("read_files")
 
 
-def _rows(con: "duckdb.DuckDBPyConnection", feed: schemas.Feed, cached: Sequence[CachedFile]) -> None:
-    columns = table_columns(feed)
-    if not cached:
-        _empty(con, feed.name, columns)
-        return
-    own = [f'cast(r."{name}" as {kind}) as "{name}"' for name, kind in columns.items() if name != "file_sequence"]
-    con.execute(
-        f"create view feed.{feed.name} as select {', '.join(own[:-1])}, f.file_sequence, {own[-1]}"
-        f" from read_parquet({_paths(file.rows for file in cached)}) as r"
-        f" join feed.files as f on f.file_sha256 = r.file_sha256 and f.feed = '{feed.name}'"
-    )
+def _link_rows(folder: Path, read: Sequence[tuple[ReceivedFile, CachedFile]]) -> bool:
+    """Make a feed's table of its files' cached rows, without writing them again; False when there are none.
+
+    `file_sequence=7/00000.parquet`: the place in the order of acceptance is not in the cached rows, and a query for some files opens no
+    others.
+    """
+    for file, cached in read:
+        for rows in cached.rows:
+            target = folder / f"file_sequence={file.file_sequence}" / rows.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(rows, target)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(rows, target)
+    return folder.exists()
 
 
 def _quarantine(con: "duckdb.DuckDBPyConnection", cached: Sequence[CachedFile]) -> None:

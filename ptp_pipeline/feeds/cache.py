@@ -7,14 +7,19 @@ import json
 import shutil
 import time
 from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ptp_pipeline.feeds import archive
 from ptp_pipeline.feeds.mapping import Dialect
-from ptp_pipeline.feeds.read import PARSER_VERSION, normalise
+from ptp_pipeline.feeds.read import PARSER_VERSION, Reading
 from ptp_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _STALE_DRAFT_SECONDS = 24 * 3600
 
@@ -27,11 +32,13 @@ class CachedFile:
     rows_in: int
     rows_quarantined: int
     rows_fingerprint: str
+    has_repeated_ids: bool
     ignored_columns: tuple[str, ...]
 
     @property
-    def rows(self) -> Path:
-        return self.folder / "rows.parquet"
+    def rows(self) -> list[Path]:
+        """Its good rows, as Parquet files in the order of their lines; none when there are none."""
+        return sorted((self.folder / "rows").iterdir())
 
     @property
     def quarantine(self) -> Path:
@@ -40,29 +47,58 @@ class CachedFile:
 
 def cached(settings: Settings, org: str, sha256: str, feed: str, dialect: Dialect) -> CachedFile:
     """The archived file `sha256` as rows of `feed`. Raises UnreadableFile when it cannot be read as a whole."""
-    import polars as pl
-
     root = settings.warehouse(org) / "feed_cache"
     folder = root / f"{feed}-{sha256}-{dialect.digest}-{PARSER_VERSION}"
     if not folder.exists():
-        normalised = normalise(archive.verified(settings, sha256), feed, dialect)
         draft = root / f".{uuid4().hex}"
-        draft.mkdir(parents=True)
-        facts = {
-            "rows_in": normalised.rows_in,
-            "rows_quarantined": normalised.quarantine["line_number"].n_unique(),
-            "rows_fingerprint": normalised.rows_fingerprint,
-            "ignored_columns": normalised.ignored_columns,
-        }
-        (draft / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-        for name, frame in {"rows": normalised.frame, "quarantine": normalised.quarantine}.items():
-            frame.with_columns(file_sha256=pl.lit(sha256)).write_parquet(draft / f"{name}.parquet", compression="zstd")
+        (draft / "rows").mkdir(parents=True)
         try:
+            facts = _write(draft, sha256, Reading(lambda: archive.reading(settings, sha256), feed, dialect))
+            (draft / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
             draft.rename(folder)
         except OSError:  # somebody else was faster; a folder cannot be renamed over a full one
-            shutil.rmtree(draft)
+            if not folder.exists():
+                raise
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     return CachedFile(folder, **{**facts, "ignored_columns": tuple(facts["ignored_columns"])})
+
+
+def _write(draft: Path, sha256: str, reading: Reading) -> dict[str, Any]:
+    """Write a file's blocks, each while the next one is read."""
+    import polars as pl
+
+    refused, hashes = [], []
+    with ThreadPoolExecutor(1) as writer:
+        written: Future[None] | None = None
+        for number, block in enumerate(reading.blocks()):
+            refused.append(block.quarantine)
+            if "payment_id" in block.frame.columns:
+                hashes.append(block.frame["payment_id"].hash())
+            if written:
+                written.result()
+            if block.frame.height:
+                written = writer.submit(_write_rows, draft / "rows" / f"{number:05}.parquet", block.frame, sha256)
+        if written:
+            written.result()
+    quarantine = pl.concat(refused) if refused else pl.DataFrame({"line_number": []}, schema={"line_number": pl.Int32})
+    _write_rows(draft / "quarantine.parquet", quarantine, sha256)
+    return {
+        "rows_in": reading.rows_in,
+        "rows_quarantined": quarantine["line_number"].n_unique(),
+        "rows_fingerprint": reading.fingerprint(),
+        # Of payments: whether an id may come twice in the file. Two ids with one hash only cost a closer look.
+        "has_repeated_ids": bool(hashes) and (every := pl.concat(hashes)).n_unique() < len(every),
+        "ignored_columns": reading.ignored_columns,
+    }
+
+
+def _write_rows(path: Path, rows: "pl.DataFrame", sha256: str) -> None:
+    import polars as pl
+
+    # Level 1 is as small as any on such rows, and the fastest of zstd's.
+    rows.with_columns(file_sha256=pl.lit(sha256)).write_parquet(path, compression="zstd", compression_level=1)
 
 
 def prune(settings: Settings, org: str, keep: Collection[Path]) -> None:

@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from ptp_pipeline.domain import terms as domain_terms
 from ptp_pipeline.domain.money import BadAmount, format_amount, parse_amount
+from ptp_pipeline.domain.policy import Policy
 from ptp_pipeline.feeds.build import LINE_COLUMNS, QUARANTINE_COLUMNS
-from ptp_pipeline.ledger import commitments
+from ptp_pipeline.ledger import commitments, policies
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse.models import Warehouse
+
+if TYPE_CHECKING:
+    import polars as pl
 
 # What the ledger calls a line it did not load, and what the quarantine calls it. The rest are plain repeats.
 _QUARANTINED = MappingProxyType({"identical_promise": "duplicate_commitment", "commitment_id_conflict": "commitment_id_conflict"})
@@ -62,6 +66,7 @@ class Known:
 
     currency: str
     total_minor: int
+    overpayment_rule: str
     schedule: tuple[domain_terms.CustomInstallment, ...]
 
 
@@ -78,15 +83,16 @@ def register(settings: Settings, ledger: Ledger, org: str, actor: Actor) -> dict
 
     Reads the feed stage, and writes its commitment_lines and commitment_quarantine.
     """
-    stage = Warehouse(settings, org).stage_dir("feed")
-    lines = _lines(stage / "installments.parquet")
+    warehouse = Warehouse(settings, org)
+    stage = warehouse.stage_dir("feed")
+    lines = _lines(warehouse)
     with ledger.transaction(org, actor) as tx:
         answered = _answered(tx)
-        rows, fresh = _rows(stage / "commitments.parquet", answered)
+        rows, fresh = _rows(warehouse, answered)
         ids = {row["commitment_id"] for row in fresh} | {line.commitment_id for line in lines}
         known = _known(tx, ids)
         schedules = _by_id(lines)
-        ready, waiting = _prepare(fresh, schedules, known, lambda: _invoices(stage / "invoices.parquet"))
+        ready, waiting = _prepare(fresh, schedules, known, policies.current(tx), lambda: _invoices(warehouse))
         for new, outcome in zip(ready, commitments.log_many(tx, ready), strict=True):
             answered[new.file_sha256 or "", new.line_number or 0] = outcome
         known |= _known(tx, {new.commitment_id or "" for new in ready} & schedules.keys())
@@ -104,20 +110,29 @@ def register(settings: Settings, ledger: Ledger, org: str, actor: Actor) -> dict
 # --- reading ---
 
 
-def _rows(path: Path, answered: Iterable[Place]) -> tuple[list[tuple[str, int, str]], list[dict[str, Any]]]:
+def _read(warehouse: Warehouse, sql: str) -> "pl.DataFrame":
+    """A query on the feed stage."""
+    con = warehouse.connect(["feed"])
+    try:
+        frame: pl.DataFrame = con.sql(sql).pl()
+        return frame
+    finally:
+        con.close()
+
+
+def _rows(warehouse: Warehouse, answered: Iterable[Place]) -> tuple[list[tuple[str, int, str]], list[dict[str, Any]]]:
     """All rows of the commitments feed as (file_sha256, line_number, commitment_id), and those without an answer in full."""
     import polars as pl
 
-    rows = pl.read_parquet(path).sort("file_sequence", "line_number")
+    rows = _read(warehouse, "from feed.commitments order by file_sequence, line_number")
     places = pl.DataFrame(list(answered), schema={"file_sha256": pl.String, "line_number": pl.Int32}, orient="row")
     fresh = rows.join(places, on=["file_sha256", "line_number"], how="anti", maintain_order="left")
     return rows.select("file_sha256", "line_number", "commitment_id").rows(), fresh.to_dicts()
 
 
-def _lines(path: Path) -> list[Line]:
-    import polars as pl
-
-    return [Line(*row) for row in pl.read_parquet(path).select(Line._fields).sort("file_sequence", "line_number").iter_rows()]
+def _lines(warehouse: Warehouse) -> list[Line]:
+    rows = _read(warehouse, f"select {', '.join(Line._fields)} from feed.installments order by file_sequence, line_number")
+    return [Line(*row) for row in rows.iter_rows()]
 
 
 def _by_id(lines: Iterable[Line]) -> dict[str, list[Line]]:
@@ -137,24 +152,28 @@ def _answered(tx: Transaction) -> dict[Place, commitments.LineOutcome]:
 
 def _known(tx: Transaction, ids: Iterable[str]) -> dict[str, Known]:
     rows = tx.all(
-        "select commitment_id, currency, total_minor, custom_schedule from ptp.commitment_version"
+        "select commitment_id, currency, total_minor, overpayment_rule, custom_schedule from ptp.commitment_version"
         " where org_id = ptp.current_org() and version = 1 and commitment_id = any(%s)",
         [sorted(ids)],
     )
     return {
         row["commitment_id"]: Known(
-            row["currency"], row["total_minor"], tuple(domain_terms.CustomInstallment(**line) for line in row["custom_schedule"] or ())
+            row["currency"],
+            row["total_minor"],
+            row["overpayment_rule"],
+            tuple(domain_terms.CustomInstallment(**line) for line in row["custom_schedule"] or ()),
         )
         for row in rows
     }
 
 
-def _invoices(path: Path) -> dict[str, dict[str, Any]]:
+def _invoices(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
     """The newest row of every invoice."""
-    import polars as pl
-
-    columns = ["invoice_id", "customer_id", "currency", "amount_minor", "open_amount_minor", "settled_date"]
-    newest = pl.read_parquet(path).sort("file_sequence", "line_number").unique("invoice_id", keep="last").select(columns)
+    newest = _read(
+        warehouse,
+        "select invoice_id, customer_id, currency, amount_minor, open_amount_minor, settled_date from feed.invoices"
+        " qualify row_number() over (partition by invoice_id order by file_sequence desc, line_number desc) = 1",
+    )
     return {row["invoice_id"]: row for row in newest.iter_rows(named=True)}
 
 
@@ -165,6 +184,7 @@ def _prepare(
     fresh: Sequence[Mapping[str, Any]],
     schedules: Mapping[str, list[Line]],
     known: Mapping[str, Known],
+    policy: Policy,
     read_invoices: Callable[[], Mapping[str, Mapping[str, Any]]],
 ) -> tuple[list[domain_terms.NewCommitment], dict[Place, Problem]]:
     """New rows as commitments, and why the others cannot be any yet."""
@@ -175,7 +195,7 @@ def _prepare(
         needs_invoices = row["kind"] == "repeating_promise" and row["installment_count"] is None
         if needs_invoices and invoices is None:
             invoices = read_invoices()
-        made = _commitment(row, schedules.get(row["commitment_id"], []), known.get(row["commitment_id"]), invoices or {})
+        made = _commitment(row, schedules.get(row["commitment_id"], []), known.get(row["commitment_id"]), policy, invoices or {})
         if isinstance(made, Problem):
             waiting[row["file_sha256"], row["line_number"]] = made
         else:
@@ -184,7 +204,7 @@ def _prepare(
 
 
 def _commitment(
-    row: Mapping[str, Any], lines: Sequence[Line], known: Known | None, invoices: Mapping[str, Mapping[str, Any]]
+    row: Mapping[str, Any], lines: Sequence[Line], known: Known | None, policy: Policy, invoices: Mapping[str, Mapping[str, Any]]
 ) -> domain_terms.NewCommitment | Problem:
     values = {
         "kind": row["kind"],
@@ -197,7 +217,8 @@ def _commitment(
         "installment_count": row["installment_count"],
         "first_due_date": row["first_due_date"],
         "grace_days": row["grace_days"],
-        "overpayment_rule": row["overpayment_rule"],
+        # A row sent again without a rule means the one it got the first time, whatever policy says by now.
+        "overpayment_rule": row["overpayment_rule"] or (known.overpayment_rule if known else policy.overpayment_rule),
         "invoice_ids": tuple(row["invoice_ids"]),
     }
     if row["frequency"] == "custom":

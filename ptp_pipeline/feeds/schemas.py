@@ -4,12 +4,13 @@ How bytes become texts is `dialect`, how texts become a checked frame is `read`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ptp_pipeline.domain.money import EXPONENTS, MAX_MINOR, is_payable
+from ptp_pipeline.domain.policy import OVERPAYMENT_RULES
 from ptp_pipeline.domain.terms import FIRST_DATE, FREQUENCIES, LAST_DATE
 from ptp_pipeline.feeds.mapping import ISO_DATE, Dialect
 
@@ -68,6 +69,7 @@ class Feed:
     description: str
     columns: tuple[Column, ...]
     row_rules: tuple[RowRule, ...] = ()
+    is_compared: bool = False  # rows carry a content_hash, by which later ones of the same id are told to be repeats
 
     @cached_property
     def by_name(self) -> Mapping[str, Column]:
@@ -112,6 +114,7 @@ INVOICES = Feed(
         Column("deduction_count", "integer", "Open deductions on it.", default="0", least=0, most=1_000_000),
         Column("settled_date", "date", "Date it was settled; empty while open."),
     ),
+    is_compared=True,
 )
 PAYMENTS = Feed(
     "payments",
@@ -167,12 +170,10 @@ COMMITMENTS = Feed(
         Column(
             "overpayment_rule",
             "choice",
-            "Where surplus money goes. This version has `next`: the following installments in order.",
-            choices=("next", "last", "spread", "hold"),
-            default="next",
+            "Where surplus money goes; empty means the org's policy on the day it is logged.",
+            choices=OVERPAYMENT_RULES,
         ),
     ),
-    (RowRule("not_available", "overpayment_rule", lambda: _typed("overpayment_rule") != "next"),),
 )
 INSTALLMENTS = Feed(
     "installments",
@@ -210,6 +211,7 @@ CONTACTS = Feed(
         _OWNER,
         Column("note", "text", "Anything worth keeping."),
     ),
+    is_compared=True,
 )
 FEEDS: Mapping[str, Feed] = MappingProxyType({feed.name: feed for feed in (INVOICES, PAYMENTS, COMMITMENTS, INSTALLMENTS, CONTACTS)})
 
@@ -233,7 +235,6 @@ RULES: Mapping[str, str] = MappingProxyType(
         "choice": '{column} "{value}" is not one of {expected}.',
         "boolean": '{column} "{value}" is neither true nor false.',
         "integer": '{column} "{value}" is not a whole number from {expected}.',
-        "not_available": '{column} "{value}" is not available in this version; `next` is.',
         "reverses_payment_id_missing": "A reversal must say which payment it takes back: reverses_payment_id is empty.",
     }
 )
@@ -287,27 +288,93 @@ def expected(column: Column, rule: str, dialect: Dialect) -> str:  # noqa: PLR09
             return ""
 
 
+# --- what a block of rows looks like: most rules hold for all of it at a glance ---
+
+_ISO = r"^\d{4}-\d{2}-\d{2}$"
+_FEW = 64  # distinct texts of a column that are worth reading once instead of row by row
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a block's texts before they are parsed.
+
+    `is_plain`: see dialect.Records. `values`: the distinct texts of columns that have few. `alike`: date and amount columns all of
+    whose texts have the simplest form. `digits`: decimals of the block's currency, if it has one; None when there are several.
+    """
+
+    is_plain: bool = False
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    alike: frozenset[str] = frozenset()
+    digits: int | None = None
+
+
+def look(feed: Feed, dialect: Dialect, texts: "pl.DataFrame", *, is_plain: bool) -> Seen:
+    """Look at a block's texts, all columns at once."""
+    import polars as pl
+
+    few = [column.name for column in feed.columns if column.type in ("choice", "currency", "boolean")]
+    distinct = texts.select(pl.col(name).drop_nulls().unique(maintain_order=True).head(_FEW + 1).implode() for name in few)
+    values = {name: tuple(distinct[name][0].to_list()) for name in few}
+    values = {name: texts for name, texts in values.items() if len(texts) <= _FEW}
+    exponents = {EXPONENTS.get(text.upper(), -1) if is_payable(text.upper()) else -1 for text in values.get("currency", ("",))}
+    digits = exponents.pop() if len(exponents) == 1 else -1
+    forms = {column.name: form for column in feed.columns if (form := _simplest(column, dialect, digits))}
+    alike = texts.select(pl.col(name).str.contains(form).all() for name, form in forms.items())
+    return Seen(is_plain, values, frozenset(name for name in forms if alike[name][0]), digits if digits >= 0 else None)
+
+
+def _simplest(column: Column, dialect: Dialect, digits: int) -> str:
+    """The form nearly all texts of a column have, as a regular expression; empty when there is none to look for."""
+    if column.type == "date" and dialect.mapping.date_format == ISO_DATE:
+        return _ISO
+    if column.type == "amount" and column.has_currency and digits >= 0 and dialect.mapping.decimal != ",":
+        fraction = rf"(?:\.[0-9]{{1,{digits}}})?" if digits else ""
+        return rf"^[0-9]{{1,{len(str(MAX_MINOR)) - digits - 1}}}{fraction}$"
+    return ""
+
+
 # --- parsing: text columns to typed ones, null where the text is none ---
 
 
-def parse(feed: Feed, dialect: Dialect) -> list["pl.Expr"]:
+def parse(feed: Feed, dialect: Dialect, seen: Seen = Seen()) -> list["pl.Expr"]:
     """The typed columns beside the texts (defaults filled in), in one go; amounts need the currency's and come in a second."""
-    return [_parsed(column, dialect).alias(TYPED + column.name) for column in feed.columns if column.type != "amount"]
+    return [_seen_once(column, dialect, seen).alias(TYPED + column.name) for column in feed.columns if column.type != "amount"]
 
 
-def parse_amounts(feed: Feed, dialect: Dialect) -> list["pl.Expr"]:
+def parse_amounts(feed: Feed, dialect: Dialect, seen: Seen = Seen()) -> list["pl.Expr"]:
     """The amounts, once currencies are typed."""
-    return [_amount(column, dialect).alias(TYPED + column.name) for column in feed.columns if column.type == "amount"]
+    return [_amount(column, dialect, seen).alias(TYPED + column.name) for column in feed.columns if column.type == "amount"]
 
 
-def _parsed(column: Column, dialect: Dialect) -> "pl.Expr":  # noqa: PLR0911 - one answer per type
+def _seen_once(column: Column, dialect: Dialect, seen: Seen) -> "pl.Expr":
+    """A column parsed; one of few distinct texts by parsing those."""
+    import polars as pl
+
+    if column.name not in seen.values:
+        return _parsed(column, dialect, seen)
+    once = _parsed_values(column, dialect, seen)
+    text = pl.col(column.name)
+    if all(before == after for before, after in once.items()):
+        return text
+    return text.replace_strict(once, return_dtype=pl.Boolean if column.type == "boolean" else pl.String)
+
+
+def _parsed_values(column: Column, dialect: Dialect, seen: Seen) -> dict[str, Any]:
+    import polars as pl
+
+    texts = pl.DataFrame({column.name: seen.values[column.name]}, schema={column.name: pl.String})
+    return dict(zip(texts[column.name], texts.select(_parsed(column, dialect, seen)).to_series(), strict=True))
+
+
+def _parsed(column: Column, dialect: Dialect, seen: Seen) -> "pl.Expr":  # noqa: PLR0911 - one answer per type
     import polars as pl
 
     text = pl.col(column.name)
     match column.type:
         case "date":
-            iso = text.str.contains(r"^\d{4}-\d{2}-\d{2}$") if dialect.mapping.date_format == ISO_DATE else pl.lit(value=True)
-            return pl.when(iso).then(text.str.to_date(dialect.mapping.date_format, strict=False, exact=True))
+            parsed = text.str.to_date(dialect.mapping.date_format, strict=False, exact=True)
+            is_checked = column.name in seen.alike or dialect.mapping.date_format != ISO_DATE
+            return parsed if is_checked else pl.when(text.str.contains(_ISO)).then(parsed)
         case "instant":
             return _instant(text, dialect)
         case "currency":
@@ -323,7 +390,7 @@ def _parsed(column: Column, dialect: Dialect) -> "pl.Expr":  # noqa: PLR0911 - o
             each = text.fill_null("").str.split(";").list.eval(pl.element().str.strip_chars()).list.unique(maintain_order=True)
             return each.list.eval(pl.element().filter(pl.element() != ""))
         case "line":
-            return text.str.replace_all(r"[\t\n]+", " ")
+            return text if seen.is_plain else text.str.replace_all(r"[\t\n]+", " ")
         case _:
             return text
 
@@ -360,10 +427,13 @@ def _amount_text(text: "pl.Expr", dialect: Dialect) -> "pl.Expr":
     return pl.when(is_number).then(plain)
 
 
-def _amount(column: Column, dialect: Dialect) -> "pl.Expr":
+def _amount(column: Column, dialect: Dialect, seen: Seen) -> "pl.Expr":
     """Minor units, null when it is no number, too fine or too large. A test holds it equal to domain.money.parse_amount."""
     import polars as pl
 
+    if column.name in seen.alike and seen.digits is not None:
+        text = pl.col(column.name)
+        return (text.cast(pl.Decimal(38, seen.digits)).to_physical() if seen.digits else text).cast(pl.Int64)
     plain = _amount_text(pl.col(column.name), dialect)
     if not column.has_currency:  # the currency is another row's: kept as plain text until the two meet
         return plain.str.replace(r"^(-?)0+([0-9])", "${1}${2}").str.replace(r"(\.[0-9]*?)0+$", "${1}").str.strip_suffix(".")
@@ -384,76 +454,113 @@ def _amount(column: Column, dialect: Dialect) -> "pl.Expr":
     return pl.when((minor <= MAX_MINOR) & (factor > 0)).then(minor * sign)
 
 
-# --- rules: expressions that are true where a row is broken ---
+# --- rules ---
 
 
-def _column_rules(column: Column, dialect: Dialect) -> dict[str, "pl.Expr"]:  # noqa: PLR0911 - one answer per type
+@dataclass(frozen=True)
+class Rule:
+    """`broken` is true where a row breaks it. `holds` tells with less work that none of a block does; None: by looking at every row."""
+
+    broken: "pl.Expr"
+    holds: "pl.Expr | bool | None" = None
+
+
+def _column_rules(column: Column, dialect: Dialect, seen: Seen) -> dict[str, Rule]:  # noqa: PLR0911 - one answer per type
     import polars as pl
 
     text, value = pl.col(column.name), _typed(column.name)
-    unread = text.is_not_null() & value.is_null()
+    unread = Rule(text.is_not_null() & value.is_null(), value.null_count() == text.null_count())
     match column.type:
-        case "id" | "line" | "ids":
+        case "id" | "line" | "ids" | "text":
+            shown = text if column.type == "id" else value if column.type == "line" else text.str.replace_all(r"[\n\t]", " ")
             return {
-                "characters": (value if column.type == "line" else text).str.contains("[\\p{Cc}\ufffd]"),
-                "too_long": text.str.len_chars() > MAX_LENGTH[column.type],
-            }
-        case "text":
-            return {
-                "characters": text.str.replace_all(r"[\n\t]", " ").str.contains("[\\p{Cc}\ufffd]"),
-                "too_long": text.str.len_chars() > MAX_LENGTH["text"],
+                "characters": Rule((text if column.type == "ids" else shown).str.contains("[\\p{Cc}\ufffd]"), seen.is_plain or None),
+                "too_long": Rule(
+                    text.str.len_chars() > MAX_LENGTH[column.type], text.str.len_bytes().max().fill_null(0) <= MAX_LENGTH[column.type]
+                ),
             }
         case "date":
-            return {"date": unread, "date_range": ~value.is_between(FIRST, LAST)}
+            is_early, is_late = value.min() < FIRST, value.max() > LAST
+            in_range = Rule(~value.is_between(FIRST, LAST), ~(is_early | is_late).fill_null(value=False))
+            return {"date": unread, "date_range": in_range}
         case "instant":
-            return {"instant": unread, "date_range": ~value.dt.date().is_between(FIRST, LAST)}
+            return {"instant": unread, "date_range": Rule(~value.dt.date().is_between(FIRST, LAST))}
         case "currency":
-            return {"currency": ~value.is_in([code for code in EXPONENTS if is_payable(code)])}
+            return {"currency": _one_of(column, [code for code in EXPONENTS if is_payable(code)], dialect, seen)}
         case "choice":
-            return {"choice": ~value.is_in(list(column.choices))}
+            return {"choice": _one_of(column, list(column.choices), dialect, seen)}
         case "boolean":
             return {"boolean": unread}
         case "integer":
-            return {"integer": unread | ~value.is_between(column.least, column.most)}
+            return {"integer": Rule(unread.broken | ~value.is_between(column.least, column.most))}
         case "amount":
-            return _amount_rules(column, dialect)
+            return _amount_rules(column, dialect, seen)
 
 
-def _amount_rules(column: Column, dialect: Dialect) -> dict[str, "pl.Expr"]:
+def _one_of(column: Column, allowed: list[str], dialect: Dialect, seen: Seen) -> Rule:
+    holds = column.name in seen.values and set(_parsed_values(column, dialect, seen).values()) <= set(allowed)
+    return Rule(~_typed(column.name).is_in(allowed), holds or None)
+
+
+def _amount_rules(column: Column, dialect: Dialect, seen: Seen) -> dict[str, Rule]:
     import polars as pl
 
     text = pl.col(column.name)
     plain = _amount_text(text, dialect)
+    is_alike = column.name in seen.alike or None  # digits of its currency and no more, no sign, not too many
     is_zero = ~plain.str.contains("[1-9]")
     rules = {
-        "amount_format": text.is_not_null() & plain.is_null(),
-        "amount_negative": plain.str.starts_with("-"),
-        "amount_zero": is_zero if column.least > 0 else pl.lit(value=False),
+        "amount_format": Rule(text.is_not_null() & plain.is_null(), is_alike),
+        "amount_negative": Rule(plain.str.starts_with("-"), is_alike),
     }
+    if column.least > 0:
+        rules["amount_zero"] = Rule(is_zero, is_alike and (_typed(column.name).min() > 0).fill_null(value=True))
     if not column.has_currency:
-        return {**rules, "amount_too_large": plain.str.extract(r"^-?0*([0-9]*)").str.len_bytes() >= len(str(MAX_MINOR))}
+        return {**rules, "amount_too_large": Rule(plain.str.extract(r"^-?0*([0-9]*)").str.len_bytes() >= len(str(MAX_MINOR)))}
     digits = _typed("currency").replace_strict({c: e for c, e in EXPONENTS.items() if is_payable(c)}, default=None, return_dtype=pl.Int64)
     unread = _typed(column.name).is_null() & plain.is_not_null() & digits.is_not_null()
     is_fine = plain.str.extract(r"\.([0-9]+)$").fill_null("").str.strip_chars_end("0").str.len_bytes().cast(pl.Int64) > digits
     is_refused = is_fine if dialect.mapping.rounding == "refuse" else pl.lit(value=False)
-    return {**rules, "amount_precision": unread & is_refused, "amount_too_large": unread & ~is_refused}
+    return {
+        **rules,
+        "amount_precision": Rule(unread & is_refused, is_alike),
+        "amount_too_large": Rule(unread & ~is_refused, is_alike),
+    }
 
 
-def schema(feed: Feed, dialect: Dialect) -> "pa.DataFrameSchema":
-    """The pandera schema of a feed's texts; its checks look at the typed columns beside them."""
+def schema(feed: Feed, dialect: Dialect, checked: "pl.DataFrame | None" = None, seen: Seen = Seen()) -> "pa.DataFrameSchema":
+    """The pandera schema of a feed's texts; its checks look at the typed columns beside them.
+
+    Made for the block `checked`, a check that is known to hold for all of it says so without looking at its rows again.
+    """
     import pandera.polars as pa
     import polars as pl
 
-    def check(rule: str, broken: "pl.Expr") -> "pa.Check":
-        passes = ~broken.fill_null(value=False)
-        return pa.Check(lambda data: data.lazyframe.select(passes.alias(data.key)), name=rule, error=rule, ignore_na=False)
+    rules = {(column.name, name): rule for column in feed.columns for name, rule in _column_rules(column, dialect, seen).items()}
+    rules |= {(rule.column, rule.name): Rule(rule.broken()) for rule in feed.row_rules}
+    held = {key for key, rule in rules.items() if rule.holds is True}
+    if checked is not None:
+        asked = [key for key in rules if key not in held]
+        holds = [rule.holds if isinstance((rule := rules[key]).holds, pl.Expr) else ~rule.broken.any() for key in asked]
+        told = checked.select(expr.alias(str(i)) for i, expr in enumerate(holds)).row(0)
+        held |= {key for key, is_held in zip(asked, told, strict=True) if is_held}
 
-    checks = {column.name: [check(rule, broken) for rule, broken in _column_rules(column, dialect).items()] for column in feed.columns}
-    for rule in feed.row_rules:
-        checks[rule.column].append(check(rule.name, rule.broken()))
+    def check(key: tuple[str, str]) -> "pa.Check":
+        passes = ~rules[key].broken.fill_null(value=False)
+
+        def look_at(data: Any) -> Any:
+            return True if key in held else data.lazyframe.select(passes.alias(data.key))
+
+        return pa.Check(look_at, name=key[1], error=key[1], ignore_na=False)
+
     return pa.DataFrameSchema(
         {
-            column.name: pa.Column(pl.String, nullable=not column.is_required, description=column.description, checks=checks[column.name])
+            column.name: pa.Column(
+                pl.String,
+                nullable=not column.is_required,
+                description=column.description,
+                checks=[check(key) for key in rules if key[0] == column.name],
+            )
             for column in feed.columns
         },
         name=feed.name,

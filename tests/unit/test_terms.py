@@ -66,7 +66,7 @@ def test_invoices_are_a_set():
         (terms(frequency="once"), "needs a frequency"),
         (terms(grace_days=400), "grace days"),
         (terms(total_minor=5), "total of a promise or plan is its amount"),
-        (terms(overpayment_rule="hold"), "comes with a later version"),
+        (terms(overpayment_rule="first"), "no overpayment rule 'first'; use next, last, spread or hold"),
         (terms(kind="promise", frequency="weekly", installment_count=2), "one amount on one date"),
         (terms(kind="promise", down_payment_minor=5), "no down payment"),
         (terms(kind="repeating_promise", frequency="weekly"), "needs a count of installments, or invoices"),

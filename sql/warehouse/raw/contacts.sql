@@ -11,9 +11,9 @@
 --   owner: collector responsible
 --   note: anything worth keeping
 --   content_hash: digest of the row's business columns
+--   line_number: line of that file
 --   file_sha256: file the row came from
 --   file_sequence: place of that file in the order of acceptance
---   line_number: line of that file
 select c.*
 from feed.contacts as c
 inner join raw.contact_rows as r on c.file_sha256 = r.file_sha256 and c.line_number = r.line_number

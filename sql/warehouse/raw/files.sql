@@ -14,9 +14,6 @@ with outcomes as (
     select 'invoices' as feed, file_sha256, outcome,
     from raw.invoice_rows
     union all
-    select 'payments', file_sha256, outcome,
-    from raw.payment_rows
-    union all
     select 'contacts', file_sha256, outcome,
     from raw.contact_rows
     union all
@@ -32,6 +29,17 @@ counted as (
         count(*) filter (where outcome = 'duplicate') as rows_duplicate,
     from outcomes
     group by feed, file_sha256
+    union all
+    select 'payments', p.file_sha256, p.rows_kept - coalesce(r.rows_left_out, 0), coalesce(r.rows_duplicate, 0),
+    from (select file_sha256, count(*) as rows_kept from feed.payments group by file_sha256) as p
+    left join (
+        select
+            file_sha256,
+            count(*) filter (where outcome <> 'loaded') as rows_left_out,
+            count(*) filter (where outcome = 'duplicate') as rows_duplicate,
+        from raw.payment_rows
+        group by file_sha256
+    ) as r on p.file_sha256 = r.file_sha256
 ),
 
 quarantined as (

@@ -16,9 +16,9 @@
 --   deduction_count: open deductions on it
 --   settled_date: date on which it was settled; NULL while open
 --   content_hash: digest of the row's business columns
+--   line_number: line of that file
 --   file_sha256: file the row came from
 --   file_sequence: place of that file in the order of acceptance
---   line_number: line of that file
 select i.*
 from feed.invoices as i
 inner join raw.invoice_rows as r on i.file_sha256 = r.file_sha256 and i.line_number = r.line_number

@@ -1,5 +1,7 @@
 -- grain: one row per payment_id
--- description: Payments, reversals, chargebacks and refunds, each once; the first row received under an id counts.
+-- description: Payments, reversals, chargebacks and refunds, each once; the first row received under an id counts. A view: the rows stay where
+--     the feed stage keeps them.
+-- as: view
 -- columns:
 --   payment_id: the payment; generated from its content and occurrence when the file gave none
 --   is_generated_id: whether the id was generated
@@ -13,11 +15,13 @@
 --   commitment_id: commitment named on the row
 --   reference: remittance text
 --   method: how it was paid
---   content_hash: digest of the row's business columns but payment_id
+--   line_number: line of that file
 --   file_sha256: file the row came from
 --   file_sequence: place of that file in the order of acceptance
---   line_number: line of that file
 select p.*
 from feed.payments as p
-inner join raw.payment_rows as r on p.file_sha256 = r.file_sha256 and p.line_number = r.line_number
-where r.outcome = 'loaded'
+where not exists (
+    select 1
+    from raw.payment_rows as r
+    where r.file_sequence = p.file_sequence and r.line_number = p.line_number and r.outcome <> 'loaded'
+)

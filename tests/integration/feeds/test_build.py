@@ -117,3 +117,22 @@ def test_the_cache_holds_only_what_accepted_files_need(desk):
     desk.build()
     assert len(list(stale.parent.iterdir())) == 1
     assert not stale.exists()
+
+
+def test_another_file_leaves_the_rows_of_those_before_where_they_are(desk):
+    desk.drop("payments", "1.csv", GOOD, "P2,C1,2026-01-05,1.00,,,")
+    desk.run()
+    stage = Warehouse(desk.settings, desk.org).stage_dir("feed")
+    (before,) = [path.stat().st_ino for path in stage.glob("payments/*/*.parquet")]
+    desk.drop("payments", "2.csv", "P3,C1,2026-01-05,1.00,,,", "P2,C1,2026-01-05,1.00,,,", "P3,C2,2026-01-05,2.00,,,")
+    desk.run()
+    kept = {path.parent.name: path.stat().st_ino for path in stage.glob("payments/*/*.parquet")}
+    assert kept.keys() == {"file_sequence=1", "file_sequence=2"}
+    assert kept["file_sequence=1"] == before
+    assert desk.files() == [("1.csv", 2, 2, 0, 0), ("2.csv", 3, 1, 1, 1)]
+    assert desk.rows("select payment_id, customer_id, file_sequence from raw.payments order by 1") == [
+        ("P1", "C1", 1),
+        ("P2", "C1", 1),
+        ("P3", "C1", 2),
+    ]
+    assert not list(Warehouse(desk.settings, desk.org).stage_dir("raw").glob("payments.parquet"))

@@ -1,6 +1,6 @@
 """Commitments that come in files: into the ledger once, waiting for what they need, and told apart from each other."""
 
-from ptp_pipeline.ledger import commitments, users
+from ptp_pipeline.ledger import commitments, policies, users
 from ptp_pipeline.ledger.connection import Actor
 
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
@@ -192,3 +192,62 @@ def test_what_is_logged_says_where_it_came_from(desk):
     with desk.ledger.transaction(desk.org, PIPELINE) as tx:
         row = tx.one("select source, file_sha256, line_number, logged_by from ptp.commitment where org_id = ptp.current_org()")
     assert row == {"source": "feed", "file_sha256": desk.registered()[0].content_sha256, "line_number": 2, "logged_by": "pipeline"}
+
+
+RULES_TO_NAME = ("", "next", "last", "spread", "hold")
+RULED = "commitment_id,kind,customer_id,agreed_on,amount,first_due_date,frequency,installment_count,overpayment_rule"
+
+
+def set_rule(desk, rule):
+    with desk.ledger.operator(OPERATOR, desk.org) as tx:
+        policies.change(tx, {"overpayment_rule": rule}, "as agreed with finance")
+
+
+def rules_of_versions(desk):
+    with desk.ledger.transaction(desk.org, PIPELINE) as tx:
+        rows = tx.all(
+            "select commitment_id, version, overpayment_rule from ptp.commitment_version where org_id = ptp.current_org() order by 1, 2"
+        )
+    return [tuple(row.values()) for row in rows]
+
+
+def test_a_row_without_an_overpayment_rule_gets_that_of_the_day_it_is_logged_and_keeps_it(desk):
+    desk.drop(
+        "commitments", "1.csv", *(f"{r or 'none'},plan,C{r},2026-01-01,90,2026-02-01,monthly,3,{r}" for r in RULES_TO_NAME), header=RULED
+    )
+    desk.run()
+    set_rule(desk, "last")
+    desk.drop("commitments", "2.csv", "later,plan,C9,2026-01-01,90,2026-02-01,monthly,3,", header=RULED)
+    desk.run()
+    assert rules_of_versions(desk) == [
+        ("hold", 1, "hold"), ("last", 1, "last"), ("later", 1, "last"), ("next", 1, "next"), ("none", 1, "next"), ("spread", 1, "spread"),
+    ]  # fmt: skip
+    assert rules(desk) == []
+
+
+def test_a_row_sent_again_without_a_rule_is_a_repeat_after_policy_changed_and_with_another_rule_it_is_a_conflict(desk):
+    row = "A,plan,C1,2026-01-01,90,2026-02-01,monthly,3,"
+    desk.drop("commitments", "1.csv", row, header=RULED)
+    desk.run()
+    set_rule(desk, "spread")
+    desk.drop("commitments", "2.csv", row, row + "next", row + "hold", header=RULED)
+    desk.run()
+    assert desk.files()[1] == ("2.csv", 3, 0, 1, 2)
+    assert rules(desk) == [("commitments", 4, "commitment_id_conflict")]
+    assert rules_of_versions(desk) == [("A", 1, "next")]
+
+
+def test_terms_with_another_overpayment_rule_have_another_digest(desk):
+    row = "{0},plan,C1,2026-01-01,90,2026-02-01,monthly,3,{1}"
+    desk.drop("commitments", "1.csv", row.format("A", "next"), header=RULED)
+    desk.run()
+    with desk.ledger.transaction(desk.org, signed_in(desk, "carla", "collector")) as tx:
+        old = tx.one("select * from ptp.commitment_version where org_id = ptp.current_org()")
+        commitments.renegotiate(tx, "A", commitments.terms_of(old).model_copy(update={"overpayment_rule": "hold"}), "asked for it")
+        digests = tx.all(
+            "select ptp.terms_digest(v) = terms_digest as is_right, terms_digest from ptp.commitment_version v"
+            " where org_id = ptp.current_org()"
+        )
+    assert rules_of_versions(desk) == [("A", 1, "next"), ("A", 2, "hold")]
+    assert len({row["terms_digest"] for row in digests}) == 2
+    assert all(row["is_right"] for row in digests)

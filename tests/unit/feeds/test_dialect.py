@@ -3,17 +3,49 @@
 import contextlib
 import csv
 import io
+from dataclasses import dataclass
 
+import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ptp_pipeline.feeds.dialect import MAX_RECORD_LINES, Records, UnreadableFile, decode, read_records
+from ptp_pipeline.feeds import dialect as reader
+from ptp_pipeline.feeds.dialect import BLOCK_BYTES, MAX_RECORD_LINES, UnreadableFile, decoded, read_records
 
 
-def records(data: bytes | str, delimiter: str | None = None, encoding: str | None = None, known: set[str] | None = None) -> Records:
+@dataclass(frozen=True)
+class Found:
+    """All records of a file."""
+
+    header: tuple[str, ...]
+    rows: pl.DataFrame
+    broken: pl.DataFrame
+    blocks: int
+
+    @property
+    def total(self) -> int:
+        return self.rows.height + self.broken.height
+
+
+def decode(data: bytes, encoding: str | None) -> bytes:
+    return b"".join(decoded(io.BytesIO(data), encoding))
+
+
+def records(data: bytes | str, delimiter: str | None = None, encoding: str | None = None, block_bytes: int = BLOCK_BYTES) -> Found:
     raw = data.encode() if isinstance(data, str) else data
-    return read_records(decode(raw, encoding), delimiter, (known or {"a", "b", "c"}).__contains__, lambda _: None)
+    headers: list[tuple[str, ...]] = []
+    pieces = decoded(io.BytesIO(raw), encoding)
+    blocks = list(read_records(pieces, delimiter, {"a", "b", "c"}.__contains__, headers.append, block_bytes))
+    schema = {"line_number": pl.UInt32, **{f"c{i}": pl.String for i in range(len(headers[0]))}}
+    texts = [block.rows.with_columns(pl.col(pl.String).fill_null("")) for block in blocks]
+    no_broken = pl.DataFrame(schema={"line_number": pl.UInt32, "value": pl.String, "rule": pl.String})
+    return Found(
+        headers[0],
+        pl.concat([pl.DataFrame(schema=schema), *texts]),
+        pl.concat([no_broken, *(block.broken for block in blocks)]),
+        len(blocks),
+    )
 
 
 def rows(data: bytes | str, **options) -> list[tuple]:
@@ -161,3 +193,65 @@ def test_whatever_follows_the_header_every_line_is_read_or_set_aside_once(body):
 def test_no_bytes_break_the_reader(data):
     with contextlib.suppress(UnreadableFile):
         records(data)
+
+
+# --- a file in many pieces and blocks is the same file ---
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "1,2",
+                '1,"x\ny"',
+                '"a\n\nb",2',
+                '1,"open',
+                "1",
+                "1,2,3",
+                "",
+                " , ",
+                '5" pipe,6',
+                '"q",""',
+                "é,2",
+                " 1 ,2",
+                '"a\n\n\n\n\n\n\nb",2',
+            ]
+        ),
+        max_size=40,
+    ),
+    st.integers(4, 60),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+)
+def test_wherever_a_file_is_cut_the_same_rows_are_read(monkeypatch, lines, size, end, encoding):
+    data = end.join(line.replace("\n", end) for line in ["a,b", *lines]).encode(encoding)
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "MAX_RECORD_LINES", 5)
+        whole = records(data, encoding="cp1252" if encoding == "cp1252" else None)
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "MAX_RECORD_LINES", 5)
+        patch.setattr(reader, "_CHUNK", size)
+        cut = records(data, encoding="cp1252" if encoding == "cp1252" else None, block_bytes=size)
+    assert cut.rows.rows() == whole.rows.rows()
+    assert cut.broken.rows() == whole.broken.rows()
+
+
+def test_a_large_file_is_read_in_several_blocks_with_its_line_numbers(monkeypatch):
+    monkeypatch.setattr(reader, "_CHUNK", 1000)
+    body = "".join(f"{n},x\n" if n % 7 else f'{n},"two\nlines"\n' for n in range(4000))
+    cut, whole = records(f"a,b\n{body}", block_bytes=20_000), records(f"a,b\n{body}")
+    assert (whole.blocks, cut.blocks > 1) == (1, True)
+    assert cut.rows.rows() == whole.rows.rows()
+    assert cut.rows["line_number"].to_list()[:3] == [2, 4, 5]
+
+
+@pytest.mark.parametrize("size", [4, 5, 7, 1000])
+def test_what_cannot_be_decoded_is_found_at_the_same_place_however_the_file_is_read(monkeypatch, size):
+    monkeypatch.setattr(reader, "_CHUNK", size)
+    with pytest.raises(UnreadableFile, match=r"Line 3 holds a byte \(0xFC, byte 12 of the file\) that is not UTF-8"):
+        decode("a,b\r\nx,y\r\nMüller,z\r\n".encode("cp1252"), None)
+    with pytest.raises(UnreadableFile, match="Line 2 holds a NUL"):
+        decode(b"a,b\r\n\0", None)
+    assert decode("a,é\r\nb\rü".encode()[:-1], None) == "a,é\nb\n\ufffd".encode()
+    assert decode(b"\xff\xfe" + "a\r\nü".encode("utf-16-le"), None) == "a\nü".encode()

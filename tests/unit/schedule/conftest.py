@@ -25,7 +25,10 @@ TABLES = {
     "raw.invoices": """invoice_id varchar, customer_id varchar, customer_name varchar, invoice_date date, due_date date,
         amount_minor bigint, open_amount_minor bigint, currency varchar, customer_email varchar, segment varchar, owner varchar,
         disputed boolean, deduction_count integer, settled_date date, file_sha256 varchar, file_sequence bigint, line_number integer""",
-    "raw.payments": "payment_id varchar, customer_id varchar, received_date date, amount_minor bigint",
+    "feed.payments": """payment_id varchar, is_generated_id boolean, customer_id varchar, received_date date, amount_minor bigint,
+        currency varchar, kind varchar, reverses_payment_id varchar, invoice_id varchar, commitment_id varchar, reference varchar,
+        method varchar, line_number integer, file_sha256 varchar, file_sequence bigint""",
+    "raw.payment_rows": "file_sequence bigint, line_number integer, outcome varchar",
 }
 
 
@@ -35,7 +38,7 @@ class Book:
     def __init__(self, settings: Settings) -> None:
         self.warehouse = Warehouse(settings, "acme")
         self.con = duckdb.connect(":memory:")
-        self.con.execute("create schema ledger; create schema raw")
+        self.con.execute("create schema ledger; create schema feed; create schema raw")
         for table, columns in TABLES.items():
             self.con.execute(f"create table {table} ({columns})")
         self.closed_on_weekends()
@@ -70,7 +73,7 @@ class Book:
         self.add(
             "ledger.params", org_id="acme", as_of=as_of, business_day_rule=business_day_rule, grace_days=grace_days, currency="USD"
         )  # fmt: skip
-        for stage in ("ledger", "raw"):
+        for stage in ("ledger", "feed", "raw"):
             self.warehouse.replace_stage(stage, self.con, [t.split(".")[1] for t in TABLES if t.startswith(stage)])
         self.warehouse.run_stage("core")
         return Core(self.warehouse)
@@ -80,7 +83,7 @@ class Core:
     """The core stage as built, read back from its Parquet files."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self.con = warehouse.connect(["ledger", "raw", "core"])
+        self.con = warehouse.connect(["ledger", "feed", "raw", "core"])
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self.con.execute(sql).fetchall()

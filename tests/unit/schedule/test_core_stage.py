@@ -117,7 +117,7 @@ def test_business_days_between_two_dates_are_a_subtraction(book) -> None:
 def test_the_calendar_covers_the_whole_book_with_room_on_both_sides(book) -> None:
     book.commitment()
     book.version(agreed_on="2026-01-05", first_due_date="2026-01-31", frequency="quarterly", installment_count=20)
-    book.add("raw.payments", payment_id="P", customer_id="CUST", received_date="2025-12-01", amount_minor=1)
+    book.add("feed.payments", payment_id="P", customer_id="CUST", received_date="2025-12-01", amount_minor=1)
     core = book.build()
     assert core.rows("select min(date)::varchar from core.calendar") == [("2025-10-02",)]
     assert core.rows(
@@ -158,7 +158,7 @@ def test_a_customer_is_described_by_the_last_row_that_says_something(book) -> No
 def test_customers_known_only_from_commitments_or_payments_are_there_too(book) -> None:
     book.commitment("C1", customer_id="PROMISED", owner="ben")
     book.version("C1", decision=None)
-    book.add("raw.payments", payment_id="P", customer_id="PAID", received_date="2026-01-01", amount_minor=1)
+    book.add("feed.payments", payment_id="P", customer_id="PAID", received_date="2026-01-01", amount_minor=1)
     assert book.build().rows("select customer_id, customer_name, owner from core.customers order by all") == [
         ("PAID", "PAID", None),
         ("PROMISED", "PROMISED", "ben"),

@@ -13,14 +13,14 @@ import dagster as dg
 from pydantic import Field
 
 from ptp_pipeline.assets.stages import Results, in_words, model_specs, results, table_specs
-from ptp_pipeline.checks import check_specs, run_checks
+from ptp_pipeline.checks import check_results, check_specs, run_checks
 from ptp_pipeline.errors import Refused, UsageError
 from ptp_pipeline.feeds.build import FEED_TABLES
 from ptp_pipeline.ledger.snapshot import LEDGER_TABLES
 from ptp_pipeline.partitions import orgs_partitions
 from ptp_pipeline.resources import PIPELINE, Ptp
 from ptp_pipeline.warehouse.allocation import PYTHON_STEPS
-from ptp_pipeline.warehouse.models import PythonStep, Warehouse
+from ptp_pipeline.warehouse.models import PythonStep
 
 if TYPE_CHECKING:
     from ptp_pipeline.warehouse.publish import Build
@@ -144,30 +144,23 @@ BUILD = ["published", "build"]
 def published(
     context: dg.AssetExecutionContext, config: Publication, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
 ) -> Results:
-    from ptp_pipeline.warehouse.publish import publish
+    from ptp_pipeline.warehouse import publish
 
-    org, warehouse = org_lock, ptp.warehouse(org_lock)
     ptp.progress("Publishing")
-    with in_words():
-        made = warehouse.run_stage("published")
-    yield from results("published", made)
-    checks = list(run_checks("published", warehouse))
-    yield from checks
-    if broken := [check.check_name for check in checks if not check.passed]:
-        raise dg.Failure(f"Nothing was published: {', '.join(map(str, broken))} does not hold.", allow_retries=False)
-    params = warehouse.params()
-    build = publish(
-        ptp.settings,
-        org,
-        params["as_of"],
-        context.run_id,
-        datetime.now(UTC),
-        ledger_position=params["ledger_position"],
-        policy_version=params["policy_version"],
-        make_current=config.make_current,
+    params = ptp.warehouse(org_lock).params()
+    answer = publish.Answer(
+        org_lock, params["as_of"], context.run_id, datetime.now(UTC), params["ledger_position"], params["policy_version"]
     )
+    with in_words(), publish.draft(ptp.settings, answer) as draft:
+        yield from results("published", draft.stats())
+        checks = list(check_results("published", draft.violations()))
+        yield from checks
+        if broken := [check.check_name for check in checks if not check.passed]:
+            raise dg.Failure(f"Nothing was published: {', '.join(map(str, broken))} does not hold.", allow_retries=False)
+        build = publish.place(draft, make_current=config.make_current)
     if build.is_current:
-        _record(ptp, warehouse, build, params["ledger_position"])
+        _record(ptp, build, params["ledger_position"])
+    publish.remove_old(ptp.settings, build)
     yield dg.MaterializeResult(
         asset_key=BUILD,
         metadata={"path": dg.MetadataValue.path(str(build.path)), "digest": build.digest, "is_current": build.is_current},
@@ -181,10 +174,16 @@ def published(
     )
 
 
-def _record(ptp: Ptp, warehouse: Warehouse, build: "Build", ledger_position: int) -> None:
-    """Append what the run found. After `current` moved: a crash in between leaves the ledger asking for another run."""
+def _record(ptp: Ptp, build: "Build", ledger_position: int) -> None:
+    """Append what the run found. After `current` moved: a crash in between leaves the ledger asking for another run.
+
+    Only what the last recorded build did not have is offered. That its transitions were appended is sure: both are one transaction.
+    """
     from ptp_pipeline.ledger import builds, transitions
+    from ptp_pipeline.warehouse.publish import new_transitions
 
     with ptp.ledger.transaction(build.org, PIPELINE) as tx:
-        transitions.append(tx, warehouse.stage_dir("outcomes") / "transitions.parquet", build.run_id)
+        known = builds.latest(tx)
+        with new_transitions(ptp.settings, build, *((known.build_id, known.digest) if known else ())) as found:
+            transitions.append(tx, found, build.run_id)
         builds.record(tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, ledger_position)

@@ -3,11 +3,11 @@
 Which rows break a rule is said in SQL; here is only how Dagster is told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from ptp_pipeline.warehouse.checks import run_stage_checks, stage_checks
+from ptp_pipeline.warehouse.checks import Violation, run_stage_checks, stage_checks
 from ptp_pipeline.warehouse.models import Warehouse
 
 # The table a stage's checks are shown at.
@@ -20,8 +20,13 @@ def check_specs(stage: str) -> list[dg.AssetCheckSpec]:
 
 
 def run_checks(stage: str, warehouse: Warehouse) -> Iterator[dg.AssetCheckResult]:
-    """Evaluate a stage's invariants; each violation shows sample rows."""
-    for outcome in run_stage_checks(warehouse, stage):
+    """Evaluate a stage's invariants."""
+    yield from check_results(stage, run_stage_checks(warehouse, stage))
+
+
+def check_results(stage: str, outcomes: Iterable[Violation]) -> Iterator[dg.AssetCheckResult]:
+    """What a stage's checks found; each violation shows sample rows."""
+    for outcome in outcomes:
         yield dg.AssetCheckResult(
             passed=outcome.passed,
             asset_key=[stage, _ANCHORS[stage]],

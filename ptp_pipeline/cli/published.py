@@ -79,7 +79,10 @@ class Build:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
     def tables(self) -> list[str]:
-        return [row["table_name"] for row in self.rows("select table_name from duckdb_tables() where not internal order by 1")]
+        return [
+            row["table_name"]
+            for row in self.rows("select table_name from information_schema.tables where table_schema = 'main' order by 1")
+        ]
 
 
 @contextmanager
@@ -123,8 +126,15 @@ def status(build: Build) -> Row:
         "totals": build.rows(_TOTALS),
         "by_status": build.rows(_BY_STATUS),
         "owners": build.rows(_OWNERS, {"top": TOP}),
-        "counts": build.rows(_COUNTS)[0],
+        "counts": {**build.rows(_COUNTS)[0], "stale_decisions": _stale_decisions(build)},
     }
+
+
+def _stale_decisions(build: Build) -> int:
+    """Payments people decided about in vain; a build of an earlier version does not know."""
+    if "decisions" not in build.tables():
+        return 0
+    return int(build.rows("select count(distinct payment_id) as n from decisions where is_stale")[0]["n"])
 
 
 def scorecards(build: Build, best: bool, limit: int) -> list[Row]:
@@ -157,6 +167,7 @@ def _commitment(build: Build, object_id: str) -> Row | None:
         "versions": versions,
         "installments": build.rows("select * from installments where commitment_id = $id order by version, sequence", key),
         "allocations": build.rows("select * from allocations where commitment_id = $id order by received_date, payment_id, sequence", key),
+        "chargebacks": build.rows("select * from chargebacks where commitment_id = $id order by charged_back_on, payment_id", key),
         "transitions": build.rows("select * from transitions where commitment_id = $id order by effective_on, version, sequence", key),
     }
 
@@ -169,6 +180,11 @@ def _payment(build: Build, object_id: str) -> Row | None:
     return {
         "payment": found[0],
         "allocations": build.rows("select * from allocations where payment_id = $id order by commitment_id, version, sequence", key),
+        "returns": build.rows("select * from returns where payment_id = $id or returned_by = $id order by returned_on, returned_by", key),
+        "chargebacks": build.rows(
+            "select * from chargebacks where payment_id = $id or charged_payment_id = $id order by charged_back_on, payment_id, sequence",
+            key,
+        ),
         "reversed_by": build.rows("select * from payments where reverses_payment_id = $id order by received_date, payment_id", key),
     }
 

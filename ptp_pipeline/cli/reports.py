@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ptp_pipeline.cli import output, published
-from ptp_pipeline.cli.frame import Json, Org, command, settings
+from ptp_pipeline.cli.frame import Json, Org, command, launcher, settings
 from ptp_pipeline.cli.runs import print_broken_today
 from ptp_pipeline.errors import UsageError
 
@@ -59,6 +59,8 @@ def status(*, org: Org, as_json: Json = False) -> None:
     )
     counts = found["counts"]
     print(f"\n{counts['unmatched_payments']:,} payments unmatched, {counts['quarantined']:,} rows in quarantine.")
+    if counts["stale_decisions"]:
+        print(f"! Decisions on {counts['stale_decisions']:,} payments do not work out: {launcher()} match list --stale --org {org}")
 
 
 _AMOUNTS = ("total_amount", "paid_amount", "outstanding_amount")
@@ -88,6 +90,8 @@ def show(
 _SHOWN = {
     "installments": ["version", "sequence", "due_date", "amount", "paid_amount", "outstanding_amount", "status", "verdict", "reason"],
     "allocations": ["received_date", "payment_id", "commitment_id", "version", "sequence", "amount", "explanation"],
+    "returns": ["returned_on", "kind", "returned_by", "payment_id", "amount"],
+    "chargebacks": ["charged_back_on", "payment_id", "charged_payment_id", "commitment_id", "version", "sequence", "due_date", "amount"],
     "transitions": ["effective_on", "version", "sequence", "from_state", "to_state", "cause"],
     "commitments": ["commitment_id", "version", "kind", "status", "agreed_on", "total_amount", "outstanding_amount", "next_due_date"],
     "invoices": ["invoice_id", "invoice_date", "due_date", "amount", "open_amount"],

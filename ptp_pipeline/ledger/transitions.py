@@ -1,47 +1,59 @@
 """State changes that runs found, appended once each. Finding them is the warehouse's business."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptp_pipeline.ledger import audit
 from ptp_pipeline.ledger.connection import Transaction
 
+if TYPE_CHECKING:
+    import polars as pl
+
 _COLUMNS = ("commitment_id", "version", "sequence", "from_state", "to_state", "effective_on", "cause", "figures")
-_BATCH = 50_000
+_BATCH = 200_000
+_OFFERED = """
+create temp table offered (
+  commitment_id text, version int, sequence int, from_state text, to_state text, effective_on date, cause text, figures text
+) on commit drop
+"""
 
 
 def append(tx: Transaction, rows: Sequence[Mapping[str, Any]] | Path, run_id: str) -> int:
     """Append transitions (rows, or a Parquet file of them) that are not known yet; returns how many were new.
 
-    `sequence` 0 is the commitment itself. One audit event per call that added any: a run's transitions are one act.
+    `sequence` 0 is the commitment itself. One audit event per call that added any: a run's transitions are one act. They are copied into
+    a temporary table and inserted from there at once: a first run over a big book has millions.
     """
-    appended = 0
-    for batch in _batches(rows):
-        appended += tx.execute(
-            f"insert into ptp.transition (org_id, {', '.join(_COLUMNS)}, run_id) select ptp.current_org(), r.*, %s"
-            " from unnest(%s::text[], %s::int[], %s::int[], %s::text[], %s::text[], %s::date[], %s::text[], %s::jsonb[]) as r"
-            " on conflict do nothing",
-            [run_id, *(batch[name] for name in _COLUMNS)],
-        ).rowcount
+    tx.execute(_OFFERED)
+    copy = f"copy offered ({', '.join(_COLUMNS)}) from stdin (format csv)"
+    with tx.connection.cursor() as cursor, cursor.copy(copy.encode()) as target:
+        for frame in _frames(rows):
+            # Texts are quoted and NULL is not: an empty text stays one.
+            target.write(frame.write_csv(include_header=False, quote_style="non_numeric").encode())
+    appended = tx.execute(
+        f"insert into ptp.transition (org_id, {', '.join(_COLUMNS)}, run_id)"
+        " select ptp.current_org(), commitment_id, version, sequence, coalesce(from_state, ''), to_state, effective_on, cause,"
+        " figures::jsonb, %s from offered on conflict do nothing",
+        [run_id],
+    ).rowcount
+    tx.execute("drop table offered")
     if appended:
         audit.record(tx, "transition.appended", "run", run_id, after={"transitions": appended})
     return appended
 
 
-def _batches(rows: Sequence[Mapping[str, Any]] | Path) -> Any:
+def _frames(rows: Sequence[Mapping[str, Any]] | Path) -> Iterator["pl.DataFrame"]:
+    import polars as pl
+
     if isinstance(rows, Path):
-        import polars as pl
-
-        for frame in pl.read_parquet(rows, columns=list(_COLUMNS)).iter_slices(_BATCH):
-            yield _filled({name: frame[name].to_list() for name in _COLUMNS})
-        return
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        yield _filled({name: [row.get(name) for row in batch] for name in _COLUMNS})
+        yield from pl.read_parquet(rows, columns=list(_COLUMNS)).select(_COLUMNS).iter_slices(_BATCH)
+    elif rows:
+        yield pl.DataFrame({name: [row.get(name) for row in rows] for name in _COLUMNS[:-1]}, strict=False).with_columns(
+            figures=pl.Series([_figures(row.get("figures")) for row in rows], dtype=pl.String)
+        )
 
 
-def _filled(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    figures = [f if isinstance(f, str) else json.dumps(f or {}, default=str) for f in columns["figures"]]
-    return {**columns, "from_state": [state or "" for state in columns["from_state"]], "figures": figures}
+def _figures(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value or {}, default=str)

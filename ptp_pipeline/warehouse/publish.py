@@ -1,27 +1,41 @@
 """Putting a finished run in place: a versioned folder with a DuckDB file, Parquet, CSV and XLSX, then the `current` link.
 
-What the tables say is decided in sql/warehouse/published. Here they are only written, in their order, and put in place so that a
-reader never sees half a build and a crash leaves nothing but a folder the next build removes.
+What the tables say is decided in sql/warehouse/published, and their sentences in sql/warehouse/sentences. Here they are made, straight
+into the build's own file, and put in place so that a reader never sees half a build and a crash leaves nothing but a folder the next
+build removes. A build is made whole, or from another build with the rows of some customers replaced.
 """
 
 import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ptp_pipeline import __version__
 from ptp_pipeline.domain.export import guard_sql
 from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
+from ptp_pipeline.warehouse.checks import Violation, run_checks
 from ptp_pipeline.warehouse.expectations import Validation
 from ptp_pipeline.warehouse.expectations import validate as validate_tables
-from ptp_pipeline.warehouse.models import Model, Warehouse, connect, sql_text, stage_models, table_stats
+from ptp_pipeline.warehouse.models import (
+    Model,
+    TableStats,
+    Warehouse,
+    connect,
+    create_table,
+    sql_text,
+    stage_models,
+    stored_table,
+    table_stats,
+)
+from ptp_pipeline.warehouse.sentences import sentences_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -31,8 +45,10 @@ STORAGE_VERSION = "v1.5.0"
 DATABASE = "ptp.duckdb"
 MANIFEST = "build.json"
 SPREADSHEETS = ("plan_status", "scorecard_customer", "scorecard_owner")
-# A sheet of this many rows takes about a minute to write and nobody reads it; the CSV has them all.
-SPREADSHEET_ROWS = 50_000
+# What people open without a query: these are written as CSV however long they are.
+REPORTS = (*SPREADSHEETS, "broken_promises", "unmatched_payments", "quarantine", "files", "run_info")
+# A sheet of this many rows takes half a minute to write and nobody reads it; the CSV has them all.
+SPREADSHEET_ROWS = 20_000
 RUN_INFO = {
     "org_id": "the org",
     "as_of": "business date all tables answer for",
@@ -41,8 +57,24 @@ RUN_INFO = {
     "ledger_position": "how far the ledger was when the run read it",
     "policy_version": "version of the org's policy the run used",
     "version": "version of ptp that made it",
-    "digest": "sha256 over the contents of all other tables: equal for equal tables",
+    "digest": "digest over the contents of all other tables: equal for equal tables made by the same version",
 }
+# What a table's column says about whose row it is. `whole` tables are made anew in every build.
+BY_CUSTOMER, WHOLE = "customer_id", "whole"
+
+
+@dataclass(frozen=True)
+class TableDigest:
+    """Number of rows of a table and the sum of their hashes: rows can be added and taken away, in any order."""
+
+    rows: int
+    hashes: int
+
+    def __add__(self, other: "TableDigest") -> "TableDigest":
+        return TableDigest(self.rows + other.rows, self.hashes + other.hashes)
+
+    def __sub__(self, other: "TableDigest") -> "TableDigest":
+        return TableDigest(self.rows - other.rows, self.hashes - other.hashes)
 
 
 @dataclass(frozen=True)
@@ -62,6 +94,37 @@ class Build:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a build answers for, and who made it when."""
+
+    org: str
+    as_of: date
+    run_id: str
+    built_at: datetime
+    ledger_position: int
+    policy_version: int
+
+
+@dataclass
+class Draft:
+    """A build that is written but not in place: nobody sees it yet. Its tables are open in `con`, as `built.<table>`."""
+
+    settings: Settings
+    answer: Answer
+    folder: Path
+    con: "duckdb.DuckDBPyConnection"
+    digests: dict[str, TableDigest]
+
+    def stats(self) -> dict[str, TableStats]:
+        """Rows and columns of every table."""
+        return {m.table: table_stats(self.con, f"built.{m.table}") for m in _kept_models()}
+
+    def violations(self) -> list[Violation]:
+        """The checks of the published stage over these tables, also those that hold."""
+        return run_checks(self.con, "published")
+
+
 def publish(
     settings: Settings,
     org: str,
@@ -74,59 +137,220 @@ def publish(
     make_current: bool = False,
     validate: bool = True,
 ) -> Build:
-    """Write the org's published stage as a new build. Only the holder of the org's run lock may call it.
+    """Make the org's published tables from its warehouse and put them in place. Only the holder of the org's run lock may call it.
 
-    The build becomes current unless a build for a later date is; `make_current` moves the link even then. One that does not meet
-    its expectations is kept, with the Data Docs that say why, and never becomes current. Running it again makes another build with
-    the same tables. Raises WorkFailed when the stage was made for another date or not at all.
+    Raises WorkFailed when a check does not hold, or when the warehouse was made for another date or not at all.
     """
-    root = settings.published(org)
-    root.mkdir(parents=True, exist_ok=True)
-    for leftover in root.glob(".build-*"):
-        shutil.rmtree(leftover)
-    fresh = root / f".build-{os.getpid()}-{run_id[:8]}"
-    fresh.mkdir()
-    warehouse = Warehouse(settings, org)
-    _refuse_other_date(warehouse, org, as_of)
-    build_id = _free_name(root, f"{as_of}-{re.sub(r'[^A-Za-z0-9]', '', run_id)[:8] or 'run'}")
-    built_at = built_at.astimezone(UTC).replace(tzinfo=None) if built_at.tzinfo else built_at
-    info = {
-        "org_id": org,
-        "as_of": as_of,
-        "built_at": built_at,
-        "run_id": run_id,
-        "ledger_position": ledger_position,
-        "policy_version": policy_version,
-        "version": __version__,
-    }
-    tables, digest, notes = _write(settings, warehouse, fresh, info)
-    validation = validate_tables(fresh / "tables", fresh / "data_docs") if validate else None
-    is_current = (validation is None or validation.passed) and (make_current or as_of >= (current_as_of(settings, org) or as_of))
-    build = Build(root / build_id, build_id, org, as_of, built_at, run_id, digest, tables, is_current, validation, notes)
-    manifest = {**asdict(build), "path": build_id}
-    del manifest["is_current"]
-    (fresh / MANIFEST).write_text(json.dumps(manifest, default=str, indent=2) + "\n", encoding="utf-8")
-    fresh.rename(build.path)
-    if is_current:
-        _point_current_at(root, build_id)
-    _remove_old(root, settings.keep_builds, build_id)
+    answer = Answer(org, as_of, run_id, built_at, ledger_position, policy_version)
+    with draft(settings, answer) as written:
+        return _checked(written, make_current=make_current, validate=validate)
+
+
+def publish_delta(
+    settings: Settings,
+    org: str,
+    as_of: date,
+    run_id: str,
+    built_at: datetime,
+    *,
+    ledger_position: int,
+    policy_version: int,
+    base: str,
+    customers: Path,
+    delta: Warehouse,
+    make_current: bool = False,
+    validate: bool = True,
+) -> Build:
+    """The same from an earlier build and the tables of some customers: see `delta_draft`."""
+    answer = Answer(org, as_of, run_id, built_at, ledger_position, policy_version)
+    with delta_draft(settings, answer, base, customers, delta) as written:
+        return _checked(written, make_current=make_current, validate=validate)
+
+
+def _checked(written: Draft, *, make_current: bool, validate: bool) -> Build:
+    broken = [v for v in written.violations() if not v.passed]
+    if broken:
+        raise WorkFailed(f"Nothing was published: {broken[0].message} {broken[0].detail}")
+    build = place(written, make_current=make_current, validate=validate)
+    remove_old(written.settings, build)
     return build
 
 
-def content_digest(con: "duckdb.DuckDBPyConnection", tables: Mapping[str, str]) -> str:
-    """sha256 over the contents of tables (name → how it is called in `con`), independent of the order of rows and of files.
+@contextmanager
+def draft(settings: Settings, answer: Answer) -> Iterator[Draft]:
+    """A whole build from the org's warehouse. Raises WorkFailed when that was made for another date, or not at all."""
+    warehouse = Warehouse(settings, answer.org)
+    _refuse_other_date(warehouse, answer)
+    folder = _fresh_folder(settings, answer)
+    con = warehouse.open_for("published")
+    try:
+        _attach(con, folder)
+        con.execute("create schema published")
+        digests = {}
+        for model in stage_models("published"):
+            if model.is_kept:
+                _make(con, model)
+                digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
+            else:
+                create_table(con, model)
+        yield Draft(settings, answer, folder, con, digests)
+    finally:
+        con.close()
 
-    Every row becomes text, every text a 128-bit hash, and a table the count and the exclusive or of its hashes; published rows are
-    unique, so none cancels another.
+
+@contextmanager
+def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, delta: Warehouse) -> Iterator[Draft]:
+    """A build made from another one, with the rows of some customers replaced.
+
+    `base` is the id of the build it starts from, `customers` a Parquet file with the column `customer_id`, and `delta` a warehouse with
+    the facts and outcomes of those customers and of nobody else; its `raw.files`, `raw.quarantine` and ledger settings are the whole
+    org's. The result equals a full build if nobody else's rows would be different: who the customers are is the caller's business, and
+    for another as_of than the base's that is everyone whose rows depend on the day. Raises WorkFailed when the base does not serve.
     """
+    source = settings.published(answer.org) / base
+    digests = _base_digests(source, base)
+    _refuse_other_date(delta, answer)
+    folder = _fresh_folder(settings, answer)
+    shutil.copyfile(source / DATABASE, folder / DATABASE)
+    con = delta.open_for("published")
+    try:
+        _attach(con, folder)
+        con.execute(f"create temp table scope as select distinct customer_id from read_parquet({sql_text(customers)})")
+        con.execute("create schema published")
+        models = stage_models("published")
+        for model in models:
+            if not model.is_kept or model.scope == BY_CUSTOMER:
+                create_table(con, model)
+        for model in models:
+            if model.is_kept and model.scope == BY_CUSTOMER:
+                digests[model.table] += _replace_rows(con, model)
+        con.execute("drop schema published cascade; create schema published")
+        for model in models:
+            if not model.is_kept:
+                create_table(con, model)
+            elif model.scope == BY_CUSTOMER:
+                con.execute(f"create view published.{model.table} as from built.{model.table}")
+            else:
+                con.execute(f"drop table built.{model.table}")
+                _make(con, model)
+                digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
+        con.execute("drop table built.run_info")
+        yield Draft(settings, answer, folder, con, digests)
+    finally:
+        con.close()
+
+
+def place(written: Draft, *, make_current: bool = False, validate: bool = True) -> Build:
+    """Write the files beside the tables and put the build in place.
+
+    It becomes current unless a build for a later date is; `make_current` moves the link even then. One that does not meet its
+    expectations is kept, with the Data Docs that say why, and never becomes current. Doing it all again makes another build with the
+    same tables.
+    """
+    settings, answer, folder = written.settings, written.answer, written.folder
+    root = settings.published(answer.org)
+    digest = build_digest(written.con, written.digests)
+    built_at = answer.built_at.astimezone(UTC).replace(tzinfo=None) if answer.built_at.tzinfo else answer.built_at
+    info = {
+        "org_id": answer.org,
+        **{name: value for name, value in asdict(answer).items() if name in RUN_INFO},
+        "built_at": built_at,
+        "version": __version__,
+        "digest": digest,
+    }
+    _write_run_info(written.con, info)
+    tables = {**{name: found.rows for name, found in written.digests.items()}, "run_info": 1}
+    notes = _write_files(written.con, folder, tables, settings.table_file_rows, answer.as_of)
+    validation = validate_tables(written.con, "built", folder / "data_docs") if validate else None
+    written.con.execute("detach built")
+    build_id = _free_name(root, f"{answer.as_of}-{re.sub(r'[^A-Za-z0-9]', '', answer.run_id)[:8] or 'run'}")
+    is_current = (validation is None or validation.passed) and (
+        make_current or answer.as_of >= (current_as_of(settings, answer.org) or answer.as_of)
+    )
+    build = Build(
+        root / build_id, build_id, answer.org, answer.as_of, built_at, answer.run_id, digest, tables, is_current, validation, notes
+    )
+    manifest = {
+        **asdict(build),
+        "path": build_id,
+        "version": __version__,
+        "digest_method": _digest_method(),
+        # As text: they are wider than the integers of most JSON readers.
+        "table_digests": {name: [found.rows, str(found.hashes)] for name, found in written.digests.items()},
+    }
+    del manifest["is_current"]
+    (folder / MANIFEST).write_text(json.dumps(manifest, default=str, indent=2) + "\n", encoding="utf-8")
+    folder.rename(build.path)
+    if is_current:
+        _point_current_at(root, build_id)
+    return build
+
+
+@contextmanager
+def new_transitions(settings: Settings, build: Build, known: str = "", known_digest: str = "") -> Iterator[Path]:
+    """A Parquet file of the build's transitions that the build `known` does not have: all of them when that one is not there.
+
+    `known` must be one whose transitions the ledger has: the last that was *recorded*, not the last that was published. A run that was
+    killed between the two left a build whose transitions nobody appended.
+    """
+    import duckdb
+
+    earlier = settings.published(build.org) / known
+    folder = Warehouse(settings, build.org).fresh_dir("transitions")
+    con = connect(settings, folder / "spill")
+    try:
+        con.execute(f"attach {sql_text(build.path / DATABASE)} as built (read_only)")
+        offered = "from built.transitions"
+        if known and known != build.build_id and _manifest(earlier).get("digest") == known_digest != "":
+            try:
+                con.execute(f"attach {sql_text(earlier / DATABASE)} as known (read_only)")
+                offered = _NOT_KNOWN
+            except duckdb.Error:
+                pass  # a build that does not open any more, or without the table: everything is offered, and appended once all the same
+        target = folder / "transitions.parquet"
+        con.execute(f"copy ({offered}) to {sql_text(target)} (format parquet, compression snappy)")
+        con.close()
+        yield target
+    finally:
+        con.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_TRANSITION = "commitment_id, version, sequence, effective_on, to_state, from_state"
+# Nearly all days are the same in both: only the rows of days that differ are compared one by one.
+_NOT_KNOWN = f"""
+with before as (
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from known.transitions group by all
+),
+
+now as (
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.transitions group by all
+),
+
+changed as (
+    select n.effective_on from now n left join before b using (effective_on)
+    where b.rows is distinct from n.rows or b.hashes is distinct from n.hashes
+)
+
+select t.* from built.transitions t
+anti join (select {_TRANSITION} from known.transitions where effective_on in (from changed)) k using ({_TRANSITION})
+where t.effective_on in (from changed)
+"""
+
+
+def table_digest(con: "duckdb.DuckDBPyConnection", table: str, relation: str, where: str = "true") -> TableDigest:
+    """Digest of the rows of a published table, called `relation` in `con`. Sentences follow from the other columns and are left out."""
+    columns = ", ".join(_stored_columns(con, table, relation))
+    rows, hashes = con.execute(f"select count(*), coalesce(sum(hash({columns})), 0) from {relation} where {where}").fetchall()[0]
+    return TableDigest(rows, int(hashes))
+
+
+def build_digest(con: "duckdb.DuckDBPyConnection", digests: Mapping[str, TableDigest]) -> str:
+    """One digest of all tables, with the names and types of their columns. Needs them as `built.<table>`."""
     lines = []
-    for name, relation in sorted(tables.items()):
-        columns = table_stats(con, relation).columns
-        row = ", ".join(f"""coalesce("{column}"::varchar, chr(0))""" for column, _ in columns)
-        count, mixed = con.execute(
-            f"select count(*), coalesce(bit_xor(md5_number(concat_ws(chr(31), {row}))), 0)::varchar from {relation}"
-        ).fetchall()[0]
-        lines.append(f"{name} {' '.join(f'{column}:{kind}' for column, kind in columns)} {count} {mixed}")
+    for table, found in sorted(digests.items()):
+        columns = " ".join(f"{name}:{kind}" for name, kind in table_stats(con, f"built.{table}").columns)
+        lines.append(f"{table} {columns} {found.rows} {found.hashes}")
     return sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -135,40 +359,103 @@ def order_of(model: Model) -> str:
     return model.sql.rsplit("\norder by ", 1)[1].strip()
 
 
-def _write(settings: Settings, warehouse: Warehouse, fresh: Path, info: Mapping[str, object]) -> tuple[dict[str, int], str, list[str]]:
-    """All files of a build into the folder. Returns rows per table, digest and notes."""
-    models = [m for m in stage_models("published") if m.is_kept]
-    stage = warehouse.stage_dir("published")
-    (fresh / "tables").mkdir()
-    (fresh / "reports").mkdir()
-    con = connect(settings, warehouse.root / "spill")
+def _digest_method() -> str:
+    """Hashes of different DuckDB versions do not compare."""
+    import duckdb
+
+    return f"sum of DuckDB {duckdb.__version__} row hashes"
+
+
+def _kept_models() -> list[Model]:
+    return [m for m in stage_models("published") if m.is_kept]
+
+
+def _stored_columns(con: "duckdb.DuckDBPyConnection", table: str, relation: str) -> list[str]:
+    """Columns of a published table that are stored, in order."""
+    return [f'"{column}"' for column, _ in table_stats(con, relation).columns if column not in sentences_of(table)]
+
+
+def _fresh_folder(settings: Settings, answer: Answer) -> Path:
+    root = settings.published(answer.org)
+    root.mkdir(parents=True, exist_ok=True)
+    for leftover in root.glob(".build-*"):
+        shutil.rmtree(leftover)
+    folder = root / f".build-{os.getpid()}-{answer.run_id[:8]}"
+    folder.mkdir()
+    return folder
+
+
+def _attach(con: "duckdb.DuckDBPyConnection", folder: Path) -> None:
+    # Here the order of rows is part of the result.
+    con.execute("set preserve_insertion_order = true; set timezone = 'UTC'")
+    con.execute(f"attach {sql_text(folder / DATABASE)} as built (storage_version '{STORAGE_VERSION}')")
+
+
+def _make(con: "duckdb.DuckDBPyConnection", model: Model) -> None:
+    """One table of the build's file; models that read it, and checks, find it as `published.<table>`."""
+    create_table(con, model, f"built.{model.table}")
+    _comment(con, f"built.{model.table}", f"{model.description} Grain: {model.grain}.", model.columns)
+    con.execute(f"create view published.{model.table} as from built.{model.table}")
+
+
+def _replace_rows(con: "duckdb.DuckDBPyConnection", model: Model) -> TableDigest:
+    """Put the rows of `published.<table>` in the place of those customers' rows in the file. Returns what that does to the digest.
+
+    Rows of nobody (a decision on a payment that is not in the book) are in every delta.
+    """
+    built, fresh = f"built.{model.table}", f"published.{model.table}"
+    theirs = "customer_id is null or customer_id in (from scope)"
+    change = table_digest(con, model.table, fresh) - table_digest(con, model.table, built, theirs)
+    columns = ", ".join(_stored_columns(con, model.table, built))
+    kept_in = stored_table(built) if model.sentences else built
+    con.execute(f"delete from {kept_in} where {theirs}")
+    con.execute(f"insert into {kept_in} ({columns}) select {columns} from {fresh} order by {order_of(model)}")
+    return change
+
+
+def _base_digests(source: Path, base: str) -> dict[str, TableDigest]:
+    """What the base build says about its tables. Raises WorkFailed when it was made by another version."""
+    manifest = _manifest(source)
+    found = {name: TableDigest(rows, int(hashes)) for name, (rows, hashes) in manifest.get("table_digests", {}).items()}
+    expected = {m.table for m in _kept_models()}
+    if manifest.get("version") != __version__ or manifest.get("digest_method") != _digest_method() or found.keys() != expected:
+        raise WorkFailed(f"Build {base} was made by another version or is gone: the next one must be made whole.")
+    return found
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """build.json of a build; nothing when there is none."""
     try:
-        # Here the order of rows is part of the result.
-        con.execute("set preserve_insertion_order = true; set timezone = 'UTC'")
-        con.execute(f"attach {sql_text(fresh / DATABASE)} as built (storage_version '{STORAGE_VERSION}')")
-        for model in models:
-            made = sql_text(f"{stage / model.table}.parquet")
-            con.execute(f"create table built.{model.table} as select * from read_parquet({made}) order by {order_of(model)}")
-            _comment(con, f"built.{model.table}", f"{model.description} Grain: {model.grain}.", model.columns)
-        digest = content_digest(con, {m.table: f"built.{m.table}" for m in models})
-        _write_run_info(con, {**info, "digest": digest})
-        names = [*(m.table for m in models), "run_info"]
-        tables = {}
-        for name in names:
-            stats = table_stats(con, f"built.{name}")
-            tables[name] = stats.rows
-            con.execute(f"copy built.{name} to {sql_text(fresh / 'tables' / f'{name}.parquet')} (format parquet, compression zstd)")
-            text = [column for column, kind in stats.columns if kind == "VARCHAR"]
+        found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _write_files(con: "duckdb.DuckDBPyConnection", folder: Path, tables: Mapping[str, int], most_rows: int, as_of: date) -> list[str]:
+    """Parquet, CSV and XLSX of a build. Returns notes on what was left out.
+
+    A table of millions is in the DuckDB file, once: writing it three times would cost more than matching it.
+    """
+    (folder / "tables").mkdir()
+    (folder / "reports").mkdir()
+    left_out = sorted(table for table, rows in tables.items() if rows > most_rows)
+    for table, rows in tables.items():
+        if rows <= most_rows:
+            con.execute(f"copy built.{table} to {sql_text(folder / 'tables' / f'{table}.parquet')} (format parquet, compression zstd)")
+        if rows <= most_rows or table in REPORTS:
+            text = [column for column, kind in table_stats(con, f"built.{table}").columns if kind == "VARCHAR"]
             guarded = ", ".join(f'{guard_sql(_quoted(c))} as "{c}"' for c in text)
             replaced = f" replace ({guarded})" if guarded else ""
-            con.execute(
-                f"copy (select *{replaced} from built.{name}) to {sql_text(fresh / 'reports' / f'{name}.csv')} (format csv, header)"
-            )
-        notes = [note for name in SPREADSHEETS if (note := _write_spreadsheet(con, name, tables[name], fresh, info["as_of"]))]
-        con.execute("detach built")
-    finally:
-        con.close()
-    return tables, digest, notes
+            target = sql_text(folder / "reports" / f"{table}.csv")
+            con.execute(f"copy (select *{replaced} from built.{table}) to {target} (format csv, header)")
+    notes = [note for name in SPREADSHEETS if (note := _write_spreadsheet(con, name, tables[name], folder, as_of))]
+    if left_out:
+        notes.append(
+            f"Tables of more than {most_rows:,} rows are in {DATABASE} only: {', '.join(left_out)}."
+            " `ptp export --table NAME` writes any of them."
+        )
+    return notes
 
 
 def _quoted(column: str) -> str:
@@ -186,12 +473,13 @@ def _write_run_info(con: "duckdb.DuckDBPyConnection", info: Mapping[str, object]
 
 def _comment(con: "duckdb.DuckDBPyConnection", table: str, description: str, columns: Mapping[str, str]) -> None:
     """Keep the data dictionary inside the file, where every client shows it."""
-    con.execute(f"comment on table {table} is {sql_text(description)}")
+    kind = "view" if sentences_of(table.rsplit(".", 1)[1]) else "table"
+    con.execute(f"comment on {kind} {table} is {sql_text(description)}")
     for column, meaning in columns.items():
         con.execute(f'comment on column {table}."{column}" is {sql_text(meaning)}')
 
 
-def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, fresh: Path, as_of: object) -> str:
+def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, fresh: Path, as_of: date) -> str:
     """One table as XLSX. Returns what to tell people when it was left out."""
     if rows > SPREADSHEET_ROWS:
         return f"{table}.xlsx was left out: {rows:,} rows are more than the {SPREADSHEET_ROWS:,} a sheet is made for; see {table}.csv."
@@ -203,7 +491,7 @@ def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, 
     # A cell that starts with = is text here, never a formula; a fixed date of creation keeps equal builds equal.
     options = {"strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}
     with Workbook(fresh / "reports" / f"{table}.xlsx", options) as workbook:
-        workbook.set_properties({"title": table, "created": datetime.combine(date.fromisoformat(str(as_of)), datetime.min.time())})
+        workbook.set_properties({"title": table, "created": datetime.combine(as_of, datetime.min.time())})
         frame.write_excel(
             workbook,
             worksheet=table,
@@ -215,21 +503,15 @@ def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, 
     return ""
 
 
-def _refuse_other_date(warehouse: Warehouse, org: str, as_of: date) -> None:
-    """A stage made for another date must not be published under this one."""
+def _refuse_other_date(warehouse: Warehouse, answer: Answer) -> None:
+    """Tables made for another date must not be published under this one."""
     params = warehouse.stage_dir("ledger") / "params.parquet"
-    made = {path.stem for path in warehouse.stage_dir("published").glob("*.parquet")}
-    missing = [m.table for m in stage_models("published") if m.is_kept and m.table not in made]
-    again = f"Run `ptp run --org {org} --as-of {as_of}`."
-    if missing or not params.exists():
-        raise WorkFailed(f"There is nothing to publish for {org}: the run made no {', '.join(missing) or 'parameters'}.", again)
-    con = connect(warehouse.settings)
-    try:
-        (made_for,) = con.execute(f"select as_of from read_parquet({sql_text(params)})").fetchall()[0]
-    finally:
-        con.close()
-    if made_for != as_of:
-        raise WorkFailed(f"The tables of {org} answer for {made_for}, not for {as_of}: another run came between.", again)
+    again = f"Run `ptp run --org {answer.org} --as-of {answer.as_of}`."
+    if not params.exists() or not warehouse.stage_dir("outcomes").exists():
+        raise WorkFailed(f"There is nothing to publish for {answer.org}: no run has judged anything.", again)
+    made_for = warehouse.params()["as_of"]
+    if made_for != answer.as_of:
+        raise WorkFailed(f"The tables of {answer.org} answer for {made_for}, not for {answer.as_of}: another run came between.", again)
 
 
 def _free_name(root: Path, name: str) -> str:
@@ -244,8 +526,8 @@ def _free_name(root: Path, name: str) -> str:
 
 def current_as_of(settings: Settings, org: str) -> date | None:
     """The business date of the org's current build; None before the first."""
-    manifest = settings.current_build(org) / MANIFEST
-    return date.fromisoformat(json.loads(manifest.read_text(encoding="utf-8"))["as_of"]) if manifest.exists() else None
+    found = _manifest(settings.current_build(org)).get("as_of")
+    return date.fromisoformat(found) if found else None
 
 
 def _point_current_at(root: Path, build_id: str) -> None:
@@ -256,13 +538,12 @@ def _point_current_at(root: Path, build_id: str) -> None:
     link.replace(root / "current")
 
 
-def _remove_old(root: Path, keep: int, newest: str) -> None:
+def remove_old(settings: Settings, newest: Build) -> None:
     """Remove builds beyond the limit, oldest first, but never the current one nor the one just made."""
-    spared = {newest, (root / "current").resolve().name}
-    builds = [
-        (json.loads(manifest.read_text(encoding="utf-8"))["built_at"], manifest.parent) for manifest in root.glob(f"[0-9]*/{MANIFEST}")
-    ]
-    for _, path in sorted(builds, reverse=True)[keep:]:
+    root = settings.published(newest.org)
+    spared = {newest.build_id, (root / "current").resolve().name}
+    builds = [(_manifest(manifest.parent)["built_at"], manifest.parent) for manifest in root.glob(f"[0-9]*/{MANIFEST}")]
+    for _, path in sorted(builds, reverse=True)[settings.keep_builds :]:
         if path.name not in spared:
             doomed = root / f".build-old-{path.name}"
             path.rename(doomed)

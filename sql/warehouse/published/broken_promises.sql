@@ -1,5 +1,6 @@
 -- grain: one row per installment that is broken now, of a version in force
 -- description: What came due and did not arrive: who, what, since when, how much, and why it counts as broken.
+-- scope: customer_id
 -- columns:
 --   customer_id: the customer
 --   customer_name: name of the customer

@@ -1,5 +1,6 @@
 -- grain: one row per version of a commitment agreed on or before as_of, approved or not; `is_current` picks one per commitment
 -- description: Every commitment with its terms, who approved them, where it stands and how well it is kept.
+-- scope: customer_id
 -- columns:
 --   commitment_id: the commitment
 --   version: the version; new terms make a new version
@@ -84,7 +85,7 @@ select
     o.effective_to,
     v.frequency,
     v.first_due_date,
-    v.overpayment_rule,
+    coalesce(f.overpayment_rule, v.overpayment_rule) as overpayment_rule,
     array_to_string(list_sort(v.invoice_ids), ';') as invoice_ids,
     o.is_paused,
     c.channel,
@@ -101,5 +102,6 @@ from outcomes.commitments o
 join ledger.versions v using (commitment_id, version)
 join ledger.commitments c using (commitment_id)
 join published.scales s on o.currency = s.currency
+left join core.versions f using (commitment_id, version)
 left join core.customers cu on o.customer_id = cu.customer_id
 order by commitment_id, version

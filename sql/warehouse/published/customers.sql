@@ -1,5 +1,6 @@
 -- grain: one row per customer known on as_of
 -- description: Customers of invoices, commitments and payments.
+-- scope: customer_id
 -- columns:
 --   customer_id: the customer
 --   customer_name: name; the id when no invoice gives one

@@ -1,5 +1,6 @@
 -- grain: one row per accepted file
 -- description: What became of the rows of every file: in = loaded + quarantined + duplicate.
+-- scope: whole
 -- columns:
 --   file_sequence: place in the order of acceptance
 --   feed: invoices, payments, commitments, installments or contacts

@@ -1,5 +1,6 @@
 -- grain: one row per invoice dated on or before as_of
 -- description: Invoices as last received, with the commitments in force that cover them.
+-- scope: customer_id
 -- columns:
 --   invoice_id: the invoice
 --   customer_id: the customer

@@ -1,5 +1,6 @@
 -- grain: one row per plan or repeating promise, as its current version stands
 -- description: The plan-status report: how far each plan is, what is next, what is wrong with it.
+-- scope: customer_id
 -- columns:
 --   commitment_id: the plan
 --   version: its current version
@@ -39,9 +40,16 @@ with lines as (
         version,
         max(due_date) as last_due_date,
         max(days_late) filter (where status = 'broken') as days_late,
-        arg_min(reason, row(due_date, sequence)) filter (where status = 'broken') as reason,
     from published.installments
     group by all
+),
+
+-- sentences are made when read: only those of what is broken are asked for
+oldest_broken as (
+    select commitment_id, version, reason
+    from published.installments
+    where status = 'broken'
+    qualify row_number() over (partition by commitment_id, version order by due_date, sequence) = 1
 )
 
 select
@@ -71,7 +79,7 @@ select
     c.next_due_amount,
     c.broken_since,
     l.days_late,
-    l.reason,
+    b.reason,
     c.escalation_stage,
     c.agreed_on,
     c.first_due_date,
@@ -83,5 +91,6 @@ select
 from published.commitments c
 join outcomes.commitments o using (commitment_id, version)
 left join lines l using (commitment_id, version)
+left join oldest_broken b using (commitment_id, version)
 where c.is_current and c.kind in ('plan', 'repeating_promise')
 order by commitment_id

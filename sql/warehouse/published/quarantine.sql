@@ -1,5 +1,6 @@
 -- grain: one row per broken rule of a line of an accepted file
 -- description: Rows that were not loaded, and why.
+-- scope: whole
 -- columns:
 --   feed: invoices, payments, commitments, installments or contacts
 --   file_name: name of the file

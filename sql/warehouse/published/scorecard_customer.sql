@@ -1,6 +1,7 @@
 -- grain: one row per customer and currency with approved commitments
 -- description: The kept-versus-broken scorecard by customer. Rates count
 --   installments with a verdict, of every version that was in force, by due date. Amounts are of one currency only.
+-- scope: customer_id
 -- columns:
 --   customer_id: the customer
 --   customer_name: name of the customer
@@ -31,37 +32,85 @@
 --   overdue_amount: outstanding on them
 --   outstanding_amount: outstanding on all installments of versions in force
 --   average_days_late: days_late of the installments judged, added up and divided by judged_count, one decimal, rounded half up
+with totals as (
+    select
+        customer_id,
+        currency,
+        sum(commitment_count)::bigint as commitment_count,
+        sum(active_count)::bigint as active_count,
+        sum(completed_count)::bigint as completed_count,
+        sum(defaulted_count)::bigint as defaulted_count,
+        sum(judged_count)::bigint as judged_count,
+        sum(kept_count)::bigint as kept_count,
+        sum(partially_kept_count)::bigint as partially_kept_count,
+        sum(broken_count)::bigint as broken_count,
+        sum(recovered_count)::bigint as recovered_count,
+        sum(on_time_count)::bigint as on_time_count,
+        sum(promised_amount)::decimal(18, 3) as promised_amount,
+        sum(paid_by_deadline_amount)::decimal(18, 3) as paid_by_deadline_amount,
+        sum(judged_count_90_days)::bigint as judged_count_90_days,
+        sum(kept_count_90_days)::bigint as kept_count_90_days,
+        sum(promised_amount_90_days)::decimal(18, 3) as promised_amount_90_days,
+        sum(paid_by_deadline_amount_90_days)::decimal(18, 3) as paid_by_deadline_amount_90_days,
+        sum(broken_now_count)::bigint as broken_now_count,
+        sum(overdue_amount)::decimal(18, 3) as overdue_amount,
+        sum(outstanding_amount)::decimal(18, 3) as outstanding_amount,
+        sum(late_days)::bigint as late_days,
+    from published.scorecard_parts
+    group by customer_id, currency
+),
+
+-- rates divide whole thousandths: a division of decimals would give a DOUBLE
+scaled as (
+    select
+        *,
+        (promised_amount * 1000)::bigint as promised,
+        (paid_by_deadline_amount * 1000)::bigint as paid,
+        (promised_amount_90_days * 1000)::bigint as promised_90_days,
+        (paid_by_deadline_amount_90_days * 1000)::bigint as paid_90_days,
+    from totals
+)
+
 select
-    s.customer_id,
+    t.customer_id,
     c.customer_name,
     c.segment,
     c.owner,
-    s.currency,
-    s.commitment_count,
-    s.active_count,
-    s.completed_count,
-    s.defaulted_count,
-    s.judged_count,
-    s.kept_count,
-    s.partially_kept_count,
-    s.broken_count,
-    s.recovered_count,
-    s.on_time_count,
-    s.kept_rate_by_count,
-    s.promised_amount,
-    s.paid_by_deadline_amount,
-    s.kept_rate_by_amount,
-    s.judged_count_90_days,
-    s.kept_count_90_days,
-    s.kept_rate_by_count_90_days,
-    s.promised_amount_90_days,
-    s.paid_by_deadline_amount_90_days,
-    s.kept_rate_by_amount_90_days,
-    s.broken_now_count,
-    s.overdue_amount,
-    s.outstanding_amount,
-    s.average_days_late,
-from published.scores s
+    t.currency,
+    t.commitment_count,
+    t.active_count,
+    t.completed_count,
+    t.defaulted_count,
+    t.judged_count,
+    t.kept_count,
+    t.partially_kept_count,
+    t.broken_count,
+    t.recovered_count,
+    t.on_time_count,
+    case
+        when t.judged_count > 0 then (((2 * t.kept_count::hugeint * 10000 + t.judged_count) // (2 * t.judged_count)) * 0.0001)::decimal(9, 4)
+    end as kept_rate_by_count,
+    t.promised_amount,
+    t.paid_by_deadline_amount,
+    case
+        when t.promised > 0 then (((2 * t.paid::hugeint * 10000 + t.promised) // (2 * t.promised)) * 0.0001)::decimal(9, 4)
+    end as kept_rate_by_amount,
+    t.judged_count_90_days,
+    t.kept_count_90_days,
+    case
+        when t.judged_count_90_days > 0 then (((2 * t.kept_count_90_days::hugeint * 10000 + t.judged_count_90_days) // (2 * t.judged_count_90_days)) * 0.0001)::decimal(9, 4)
+    end as kept_rate_by_count_90_days,
+    t.promised_amount_90_days,
+    t.paid_by_deadline_amount_90_days,
+    case
+        when t.promised_90_days > 0 then (((2 * t.paid_90_days::hugeint * 10000 + t.promised_90_days) // (2 * t.promised_90_days)) * 0.0001)::decimal(9, 4)
+    end as kept_rate_by_amount_90_days,
+    t.broken_now_count,
+    t.overdue_amount,
+    t.outstanding_amount,
+    case
+        when t.judged_count > 0 then (((20 * t.late_days + t.judged_count) // (2 * t.judged_count)) * 0.1)::decimal(9, 1)
+    end as average_days_late,
+from scaled t
 left join core.customers c using (customer_id)
-where s.is_by_customer
 order by customer_id, currency

@@ -1,8 +1,9 @@
--- grain: one row per payment or reversal with money that found no place
--- description: Money somebody has to look at. What a person set aside is not here.
+-- grain: one row per row of the payments feed with money that found no place
+-- description: Money somebody has to look at. What a person set aside is not here, nor credit that waits for the next installment.
+-- scope: whole
 -- columns:
 --   payment_id: the payment
---   kind: payment, or reversal of something that is not there
+--   kind: payment; or reversal, chargeback or refund of something that is not there
 --   customer_id: who paid
 --   customer_name: name of the customer, if known
 --   owner: user name of the collector responsible for the customer
@@ -11,7 +12,7 @@
 --   days_waiting: days since then
 --   amount: amount of the row
 --   unapplied_amount: part that found no place
---   match_status: unmatched or partially_matched; of a reversal, reversal
+--   match_status: unmatched or partially_matched; of money going back its kind
 --   matched_by: rule that found a target for the rest
 --   target_commitment_id: commitment the rest was sent to
 --   reason: why it found no place
@@ -19,14 +20,14 @@
 --   method: how it was paid
 --   invoice_id: invoice named on the row
 --   commitment_id: commitment named on the row
---   reverses_payment_id: payment that a reversal wanted to take back
+--   reverses_payment_id: payment it wanted to take money back of
 --   file_sha256: file it came in
 --   line_number: line of that file
 select
     p.payment_id,
     p.kind,
     p.customer_id,
-    p.customer_name,
+    c.customer_name,
     c.owner,
     p.currency,
     p.received_date,
@@ -46,6 +47,6 @@ select
     p.line_number,
 from published.payments p
 cross join ledger.params l
-left join core.customers c using (customer_id)
-where p.unapplied_amount > 0 and p.kind in ('payment', 'reversal') and p.match_status <> 'set_aside'
+left join published.customers c using (customer_id)
+where p.unapplied_amount > 0 and p.match_status <> 'set_aside' and not p.is_held
 order by received_date, payment_id

@@ -5,7 +5,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,8 @@ from ptp_pipeline.warehouse.dictionary import types_of
 from ptp_pipeline.warehouse.expectations import validate
 from ptp_pipeline.warehouse.models import Warehouse
 from ptp_pipeline.warehouse.publish import Build, publish
-from tests.unit.outcomes.books import Book
+from tests.integration.publish.published_books import warehouse
+from tests.unit.matching.books import Book
 
 ORG = "acme"
 EARLIER, AS_OF, LATER = date(2026, 2, 1), date(2026, 3, 1), date(2026, 4, 1)
@@ -39,26 +39,21 @@ def small(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path, duckdb_threads=2, keep_builds=2)
 
 
-def book() -> Book:
-    book = Book(default_after_broken=1).commits("=PLAN(1)", ("2026-01-15", 30000), ("2026-02-15", 30000), invoice_ids=("INV-1",))
-    book.pays("=PLAN(1)", "2026-01-15", 30000, bounced_on="2026-02-01").pays(None, "2026-02-02", 123)
-    return book.commits("WAITS", ("2026-05-01", 100), decision=None)
+def book(as_of: date = AS_OF) -> Book:
+    book = Book(as_of=as_of)
+    book.commit("=PLAN(1)", "01-10", ("01-15", 30000), ("02-15", 30000), invoices=["INV-1"])
+    book.pay("P-1", "01-15", 30000, commitment_id="=PLAN(1)")
+    book.reverse("V-1", "P-1", "02-01", 30000)
+    book.pay("P-2", "02-02", 123, customer="K9")
+    book.commit("WAITS", "01-10", ("05-01", 100), ("06-01", 100), customer="K2", decision=None)
+    return book
 
 
 @cache
 def prepared(as_of: date) -> Path:
     """A warehouse as a run for that date would leave it, made once: most tests are about what comes after."""
     settings = Settings(home=Path(tempfile.mkdtemp(prefix="ptp-")), duckdb_threads=2)
-    warehouse = Warehouse(settings, ORG)
-    warehouse.root.mkdir(parents=True)
-    con = book().at(as_of)
-    for stage in ("raw", "ledger", "core", "matching"):
-        tables = con.execute("select table_name from duckdb_tables() where schema_name = ?", [stage]).fetchall()
-        warehouse.replace_stage(stage, con, [name for (name,) in tables])
-    con.close()
-    for stage in ("outcomes", "published"):
-        warehouse.run_stage(stage)
-    return warehouse.root
+    return warehouse(settings, ORG, book(as_of)).root
 
 
 def run(settings: Settings, as_of: date) -> None:
@@ -74,6 +69,29 @@ def build(settings: Settings, as_of: date = AS_OF, run_id: str = "0a1b2c3d-4e5f"
 
 def current(settings: Settings) -> str:
     return settings.current_build(ORG).resolve().name
+
+
+def test_the_sentences_of_a_build_are_there_for_every_reader(small: Settings) -> None:
+    """The views hold no macro and no name of the connection that made them: the file is read on its own, or attached under any name."""
+    made = build(small)
+    with duckdb.connect() as con:
+        con.execute(f"attach '{made.path / 'ptp.duckdb'}' as anything (read_only)")
+        for table, column in (("payments", "reason"), ("installments", "reason"), ("transitions", "cause")):
+            assert con.execute(f"select count(*) from anything.{table} where coalesce({column}, '') = ''").fetchall() == [(0,)]
+        stored = con.execute("select count(*) from duckdb_columns() where schema_name = 'stored' and column_name = 'reason'").fetchall()
+    assert stored == [(0,)]
+
+
+def test_long_tables_are_in_the_duckdb_file_only_and_the_build_says_so(small: Settings) -> None:
+    made = build(small.model_copy(update={"table_file_rows": 1}))
+    assert not (made.path / "tables" / "installments.parquet").exists()
+    assert not (made.path / "reports" / "installments.csv").exists()
+    assert (made.path / "reports" / "plan_status.csv").exists()
+    (note,) = made.notes
+    assert note.startswith("Tables of more than 1 rows are in ptp.duckdb only: ")
+    assert "installments" in note
+    with duckdb.connect(str(made.path / "ptp.duckdb"), read_only=True) as con:
+        assert con.execute("select count(*) from installments").fetchall() == [(2,)]
 
 
 def test_a_build_holds_the_same_tables_as_duckdb_parquet_and_csv(small: Settings) -> None:
@@ -196,24 +214,38 @@ def test_a_validated_build_meets_its_expectations_and_has_data_docs(validated: t
 def test_a_build_that_does_not_meet_its_expectations_is_kept_but_not_current(validated: tuple[Settings, Build]) -> None:
     settings, good = validated
     run(settings, AS_OF)
-    table = Warehouse(settings, ORG).stage_dir("published") / "installments.parquet"
+    table = Warehouse(settings, ORG).stage_dir("outcomes") / "installments.parquet"
     with duckdb.connect() as con:
-        con.execute(f"create table t as select * replace (case when sequence = 1 then 'mislaid' else status end as status) from '{table}'")
+        con.execute(f"create table t as select * replace (case when sequence = 1 then -1 else days_late end as days_late) from '{table}'")
         con.execute(f"copy t to '{table}' (format parquet)")
     bad = publish(settings, ORG, AS_OF, "bad", datetime(2026, 3, 2, tzinfo=UTC), ledger_position=1, policy_version=1)
     assert bad.validation is not None
-    (failure,) = bad.validation.failures
-    assert replace(failure, expectation="") == replace(failure, table="installments", column="status", sample=["mislaid"], expectation="")
+    failure = next(f for f in bad.validation.failures if f.table == "installments")
+    assert (failure.column, failure.unexpected_count, failure.sample) == ("days_late", 1, ["-1"])
     assert not bad.is_current
     assert current(settings) == good.build_id
     assert (bad.path / "data_docs" / "index.html").exists()
+
+
+def test_a_build_that_breaks_a_check_is_not_put_in_place(small: Settings) -> None:
+    good = build(small)
+    run(small, AS_OF)
+    table = Warehouse(small, ORG).stage_dir("outcomes") / "commitments.parquet"
+    with duckdb.connect() as con:
+        con.execute(f"create table t as select * replace (paid_minor + 1 as paid_minor) from '{table}'")
+        con.execute(f"copy t to '{table}' (format parquet)")
+    with pytest.raises(WorkFailed, match="Paid money must be the same however it is cut"):
+        publish(small, ORG, AS_OF, "bad", datetime(2026, 3, 2, tzinfo=UTC), ledger_position=1, policy_version=1, validate=False)
+    assert current(small) == good.build_id
+    assert [path.name for path in small.published(ORG).glob("[0-9]*")] == [good.build_id]
 
 
 def test_a_long_table_is_validated_on_its_first_rows_and_says_so(
     validated: tuple[Settings, Build], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ptp_pipeline.warehouse.expectations.ROW_LIMIT", 1)
-    result = validate(validated[1].path / "tables")
+    with duckdb.connect(str(validated[1].path / "ptp.duckdb"), read_only=True) as con:
+        result = validate(con, "main")
     assert "installments: the first 1 of 2 rows were looked at." in result.notes
 
 

@@ -1,0 +1,156 @@
+"""A build made from another one and some customers' rows equals the build made whole: same digest, same tables, same reports."""
+
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ptp_pipeline.errors import WorkFailed
+from ptp_pipeline.settings import Settings
+from ptp_pipeline.warehouse import publish as publishing
+from ptp_pipeline.warehouse.models import Warehouse, stage_models
+from ptp_pipeline.warehouse.publish import Build, new_transitions, publish, publish_delta
+from tests.integration.publish.published_books import warehouse, write_customers
+from tests.unit.matching.books import Book
+
+ORG = "acme"
+
+
+def settings_in(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, duckdb_threads=2)
+
+
+def book() -> Book:
+    """Three customers, two of them of the collector ann, every kind of row."""
+    book = Book(as_of=date(2026, 5, 1))
+    book.commit("A-1", "01-10", ("02-01", 30000), ("03-01", 30000), ("04-01", 30000), customer="KA", invoices=["INV-A"], rule="hold")
+    book.commit("A-2", "01-10", ("02-10", 5000), customer="KA", currency="JPY")
+    book.commit("B-1", "01-10", ("02-01", 20000), ("03-01", 20000), customer="KB")
+    book.commit("B-1", "02-15", ("04-15", 40000), customer="KB")
+    book.commit("C-1", "01-10", ("02-01", 1000), ("06-01", 1000), customer="KC")
+    book.pay("P-A1", "02-01", 40000, "KA", commitment_id="A-1")
+    book.pay("P-A2", "02-12", 5000, "KA", currency="JPY")
+    book.pay("P-B1", "01-20", 25000, "KB")
+    book.chargeback("X-B1", "P-B1", "02-20", 12000, "KB")
+    book.pay("P-C1", "02-01", 1000, "KC")
+    book.pay("P-D1", "02-01", 700, "KD")
+    return book
+
+
+def later_book() -> Book:
+    """The same and what came since: for KA, KB and KE, who is new."""
+    more = book()
+    more.pay("P-A3", "03-01", 25000, "KA", commitment_id="A-1")
+    more.reverse("V-A1", "P-A1", "03-05", 1000, "KA")
+    more.pay("P-B2", "04-01", 9000, "KB")
+    more.pay("P-E1", "04-02", 100, "KE")
+    return more
+
+
+CHANGED = ("KA", "KB", "KE")
+
+
+def made_whole(settings: Settings, of: Book, run_id: str) -> Build:
+    shutil.rmtree(settings.warehouse(ORG), ignore_errors=True)
+    warehouse(settings, ORG, of)
+    at = datetime(2026, 5, 1, 7, tzinfo=UTC)
+    return publish(settings, ORG, of.as_of, run_id, at, ledger_position=7, policy_version=1, validate=False)
+
+
+def made_from(settings: Settings, base: Build, of: Book, customers: tuple[str, ...], run_id: str = "delta") -> Build:
+    elsewhere = Settings(home=settings.home / "delta", duckdb_threads=2)
+    shutil.rmtree(elsewhere.warehouse(ORG), ignore_errors=True)
+    delta = warehouse(elsewhere, ORG, of, customers)
+    return publish_delta(
+        settings, ORG, of.as_of, run_id, datetime(2026, 5, 1, 7, tzinfo=UTC), ledger_position=7, policy_version=1,
+        base=base.build_id, customers=write_customers(settings.home / "customers.parquet", customers), delta=delta, validate=False,
+    )  # fmt: skip
+
+
+def test_a_build_from_another_one_equals_the_build_made_whole(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    base = made_whole(settings, book(), "base")
+    delta = made_from(settings, base, later_book(), CHANGED)
+    whole = made_whole(settings, later_book(), "whole")
+    assert (delta.digest, delta.tables) == (whole.digest, whole.tables)
+    assert base.digest != whole.digest
+    with duckdb.connect() as con:
+        con.execute(f"attach '{delta.path / 'ptp.duckdb'}' as a (read_only)")
+        con.execute(f"attach '{whole.path / 'ptp.duckdb'}' as b (read_only)")
+        for table in whole.tables.keys() - {"run_info"}:
+            for one, other in (("a", "b"), ("b", "a")):
+                assert con.execute(f"from {one}.{table} except all from {other}.{table}").fetchall() == [], table
+        comments = (
+            "select table_name, column_name, comment from duckdb_columns() where database_name = ? and schema_name = 'main' order by all"
+        )
+        assert con.execute(comments, ["a"]).fetchall() == con.execute(comments, ["b"]).fetchall()
+    for name in ("plan_status.csv", "scorecard_owner.csv", "broken_promises.csv", "unmatched_payments.csv"):
+        assert sorted((delta.path / "reports" / name).open()) == sorted((whole.path / "reports" / name).open())
+
+
+def test_builds_can_be_made_from_builds_made_from_builds(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    first = made_whole(settings, book(), "first")
+    second = made_from(settings, first, later_book(), CHANGED, "second")
+    back = made_from(settings, second, book(), CHANGED, "third")
+    assert back.digest == first.digest != second.digest
+
+
+def test_rows_of_other_customers_are_not_touched_even_when_the_delta_would_have_them_otherwise(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    base = made_whole(settings, book(), "base")
+    only_a = made_from(settings, base, later_book(), ("KA",))
+    with duckdb.connect(str(only_a.path / "ptp.duckdb"), read_only=True) as con:
+        payments = [row[0] for row in con.execute("select payment_id from payments order by 1").fetchall()]
+    assert {"P-A3", "V-A1", "P-C1"} <= set(payments)
+    assert not {"P-B2", "P-E1"} & set(payments)
+
+
+def test_every_published_table_says_how_it_is_cut_and_has_the_column() -> None:
+    for model in stage_models("published"):
+        if model.is_kept:
+            assert model.scope in ("customer_id", "whole"), model.name
+            assert model.scope == "whole" or "customer_id" in model.columns, model.name
+
+
+def test_a_base_of_another_version_does_not_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_in(tmp_path)
+    base = made_whole(settings, book(), "base")
+    monkeypatch.setattr(publishing, "__version__", "0.0.0")
+    with pytest.raises(WorkFailed, match="made by another version or is gone"):
+        made_from(settings, base, later_book(), CHANGED)
+
+
+def offered(settings: Settings, build: Build, known: str, digest: str) -> set[tuple[object, ...]]:
+    with new_transitions(settings, build, known, digest) as path, duckdb.connect() as con:
+        # What makes a transition new is its key: a figure that changed since does not.
+        columns = "commitment_id, version, sequence, from_state, to_state, effective_on"
+        found = con.execute(f"select {columns} from read_parquet('{path}')").fetchall()
+        assert con.execute(f"select count(*) from read_parquet('{path}') where cause is null or figures is null").fetchall() == [(0,)]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def test_only_transitions_that_the_recorded_build_did_not_have_are_offered(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    base = made_whole(settings, book(), "base")
+    everything = offered(settings, base, "", "")
+    assert everything
+    whole = made_whole(settings, later_book(), "whole")
+    new = offered(settings, whole, base.build_id, base.digest)
+    assert new == offered(settings, whole, "", "") - everything
+    assert {row[0] for row in new} == {"A-1"}
+    again = made_whole(settings, later_book(), "again")
+    assert offered(settings, again, whole.build_id, whole.digest) == set()
+
+
+def test_everything_is_offered_when_the_recorded_build_is_gone_or_is_another_one(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    base = made_whole(settings, book(), "base")
+    whole = made_whole(settings, later_book(), "whole")
+    everything = offered(settings, whole, "", "")
+    assert offered(settings, whole, base.build_id, "some other digest") == everything
+    assert offered(settings, whole, "2020-01-01-gone", base.digest) == everything
+    assert not list(Warehouse(settings, ORG).root.glob(".transitions-*"))

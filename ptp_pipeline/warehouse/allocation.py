@@ -203,6 +203,36 @@ from matching.epochs as e inner join matching.book_charges as c on e.group_id = 
 where e.is_grouped
 """
 
+# Chargebacks ask what a payment amounted to, used or not.
+_KNOWN = """
+create or replace table matching.book_known as
+select m.replay_id, m.receipt_key, m.known_minor
+from matching.book_money as m
+where m.receipt_key in (
+    select p.receipt_key
+    from matching.receipts as p inner join matching.returned_rows as r on p.payment_id = r.reverses_payment_id
+    where r.kind = 'chargeback'
+)
+"""
+
+# Late turns must not scan what early ones have used up.
+_FORGET = """
+create or replace table matching.still_going as select distinct replay_id from matching.book_events where turn > {turn};
+
+create or replace table matching.book_money as
+select * from matching.book_money where left_minor > 0 and replay_id in (select replay_id from matching.still_going);
+
+create or replace table matching.book_paid as
+select * from matching.book_paid where replay_id in (select replay_id from matching.still_going);
+
+create or replace table matching.book_dues as
+select * from matching.book_dues
+where
+    replay_id in (select replay_id from matching.still_going)
+    and (left_minor > 0 or version_key in (select version_key from matching.version_lines where is_recharged))
+"""
+_FORGET_EVERY = 8
+
 # Money of the turn. Credit is all a commitment could have got and nobody has used; a rest is what an exact amount has left.
 _MONEY = """
 create or replace table matching.now_up as select * from matching.book_events where turn = {turn};
@@ -407,7 +437,7 @@ with known as (
     from matching.now_up as n
     inner join matching.returned_rows as r on n.returned_by = r.payment_id
     inner join matching.receipts as p on r.reverses_payment_id = p.payment_id
-    inner join matching.book_money as m on n.replay_id = m.replay_id and p.receipt_key = m.receipt_key
+    inner join matching.book_known as m on n.replay_id = m.replay_id and p.receipt_key = m.receipt_key
     where n.kind = 'chargeback'
     group by n.replay_id
 ),
@@ -561,7 +591,10 @@ def replay_groups(con: "duckdb.DuckDBPyConnection") -> None:
         ).fetchall()
         if turns:
             con.execute(state)
+            con.execute(_KNOWN)
         for turn, kinds in turns:
+            if turn % _FORGET_EVERY == 0:
+                con.execute(_FORGET.format(turn=turn - 1))
             con.execute(_MONEY.format(turn=turn))
             if {"credit", "payment", "rest"} & set(kinds):
                 _apply(con, overlap)

@@ -17,8 +17,8 @@ _INTRO = """# Data dictionary
 
 <!-- Made from the headers of sql/warehouse/published by ptp_pipeline/warehouse/dictionary.py: edit those, not this page. -->
 
-The tables of every published build: schema `main` of `ptp.duckdb`, one Parquet file each in `tables/`, one CSV each in `reports/`.
-The DuckDB file carries these texts as comments (`select * from duckdb_columns()`).
+The tables of every published build: schema `main` of `ptp.duckdb`; tables of up to 250,000 rows also as Parquet in `tables/` and CSV in
+`reports/`. The DuckDB file carries these texts as comments (`select * from duckdb_columns()`).
 
 - Money is `DECIMAL(18,3)` in major units, beside its `currency`. Nothing adds up amounts of two currencies.
 - Everything answers for `run_info.as_of`, a business date: what was received, agreed or cancelled after it is not there.
@@ -27,7 +27,10 @@ The DuckDB file carries these texts as comments (`select * from duckdb_columns()
 - *Kept rate by count* is installments kept ÷ installments judged; *by amount* is what arrived by the deadline ÷ what was promised on
   the installments judged. An installment is judged once its deadline has passed, or as soon as it is kept; one whose version ended
   before it was due, or unsatisfied while grace was running, is not scored at all.
-- Rows are in the order of their key, and equal facts give equal rows, bit for bit.
+- Equal facts give equal rows, bit for bit. Rows are in the order of their key; in a build made from an earlier one (after a small file) the
+  rows of the customers it was about come last.
+- Sentences (`reason`, `explanation`, `cause`, `figures`, `timing`) are made when they are read: `payments`, `installments`, `allocations`
+  and `transitions` are views that add them to what the schema `stored` holds. Ask for the rows you want before you ask for all of them.
 """
 
 
@@ -49,7 +52,9 @@ def types_of(database: Path) -> dict[str, dict[str, str]]:
 
     found: dict[str, dict[str, str]] = {}
     with duckdb.connect(str(database), read_only=True) as con:
-        rows = con.execute("select table_name, column_name, data_type from duckdb_columns() where not internal").fetchall()
+        rows = con.execute(
+            "select table_name, column_name, data_type from duckdb_columns() where not internal and schema_name = 'main'"
+        ).fetchall()
         for table, column, kind in rows:
             found.setdefault(table, {})[column] = kind
     return found

@@ -1,7 +1,7 @@
 -- check: outcomes_verdict_fits_state
 -- stage: outcomes
--- message: State, verdict and dates of an installment must fit together, and every state must come with a reason.
-select commitment_id, version, sequence, status, verdict, first_verdict, kept_on, broken_on, reason
+-- message: State, verdict and dates of an installment must fit together, and say what the sentence about it needs.
+select commitment_id, version, sequence, status, verdict, first_verdict, kept_on, broken_on, deadline, days_late
 from outcomes.installments
 where
     not coalesce(
@@ -19,4 +19,7 @@ where
         false
     )
     or coalesce(first_verdict not in ('kept', 'partially_kept', 'broken'), false)
-    or coalesce(reason, '') = ''
+    or due_date is null
+    or currency is null
+    or (status in ('cancelled', 'superseded') and effective_to is null)
+    or (status in ('kept', 'recovered', 'broken', 'in_grace') and (deadline is null or days_late is null))

@@ -14,7 +14,8 @@
 --   amount_minor: promised amount, of a repeating promise the amount of one period (minor units)
 --   total_minor: debt it settles (minor units)
 --   discount_minor: part of the total waived (minor units)
---   payable_minor: total less discount, what the installments add up to (minor units)
+--   payable_minor: total less discount; with charged_back_minor what the installments add up to (minor units)
+--   charged_back_minor: what chargebacks added to the installments (minor units)
 --   paid_minor: allocated to its installments (minor units)
 --   outstanding_minor: not paid on its installments; 0 unless in force (minor units)
 --   overdue_minor: outstanding on installments that are broken now (minor units)
@@ -66,6 +67,7 @@ scored as (
         i.commitment_id,
         i.version,
         count(*) as installment_count,
+        sum(i.charged_back_minor)::bigint as charged_back_minor,
         sum(i.paid_minor)::bigint as paid_minor,
         sum(i.outstanding_minor)::bigint as outstanding_minor,
         sum(i.outstanding_minor) filter (where i.status = 'broken')::bigint as overdue_minor,
@@ -86,12 +88,13 @@ scored as (
 
 turned as (
     select
-        commitment_id,
-        version,
-        max(moved_on) filter (where to_life = 'completed') as completed_on,
-        max(moved_on) filter (where to_life = 'defaulted') as defaulted_on,
-    from outcomes.turning_points
-    where from_life <> to_life
+        v.commitment_id,
+        v.version,
+        max(t.moved_on) filter (where t.to_life = 'completed') as completed_on,
+        max(t.moved_on) filter (where t.to_life = 'defaulted') as defaulted_on,
+    from outcomes.turning_points t
+    join outcomes.versions v using (version_key)
+    where t.from_life <> t.to_life
     group by all
 ),
 
@@ -134,6 +137,7 @@ select
     total_minor,
     coalesce(discount_minor, 0) as discount_minor,
     total_minor - coalesce(discount_minor, 0) as payable_minor,
+    coalesce(charged_back_minor, 0) as charged_back_minor,
     coalesce(paid_minor, 0) as paid_minor,
     coalesce(outstanding_minor, 0) as outstanding_minor,
     coalesce(overdue_minor, 0) as overdue_minor,

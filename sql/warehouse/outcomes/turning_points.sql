@@ -2,8 +2,7 @@
 -- description: Life cycle and escalation of every approved version, counted up from the movements of its installments.
 -- keep: no
 -- columns:
---   commitment_id: the commitment
---   version: the version
+--   version_key: the version
 --   moved_on: business date of the change
 --   from_life: active, completed, defaulted, cancelled or superseded
 --   to_life: the same after the change
@@ -12,61 +11,68 @@
 --   satisfied_count: installments kept or recovered after the change
 --   broken_count: installments broken or recovered after the change, what default is counted by
 --   broken_now_count: installments broken and not recovered after the change
---   installment_count: installments of the version
+--   installment_count: installments of the version, with those chargebacks have added by then
 with installments as (
-    select commitment_id, version, count(*) as installment_count from outcomes.terms group by all
+    select version_key, count(*) as installment_count from outcomes.lines where not is_added group by version_key
 ),
 
+-- an installment a chargeback adds is there from one span of knowledge to another
+added as (
+    select
+        version_key,
+        sequence,
+        known_from,
+        is_there::integer - lag(is_there::integer, 1, 0) over (partition by version_key, sequence order by known_from) as count_step,
+    from outcomes.judgements
+    where is_added
+),
+
+-- Four counts in one number, 30 bits each, so that one running sum does for all: broken now, broken ever, satisfied, added by chargebacks.
 steps as (
     select
-        commitment_id,
-        version,
+        version_key,
         moved_on,
-        (to_phase in ('kept', 'recovered'))::integer - (from_phase in ('kept', 'recovered'))::integer as satisfied_step,
-        (to_phase in ('broken', 'recovered'))::integer - (from_phase in ('broken', 'recovered'))::integer as broken_step,
-        (to_phase = 'broken')::integer - (from_phase = 'broken')::integer as broken_now_step,
+        (to_phase = 'broken')::hugeint - (from_phase = 'broken')::hugeint
+        + ((to_phase in ('broken', 'recovered'))::hugeint - (from_phase in ('broken', 'recovered'))::hugeint) * (1::hugeint << 30)
+        + ((to_phase in ('kept', 'recovered'))::hugeint - (from_phase in ('kept', 'recovered'))::hugeint) * (1::hugeint << 60) as step,
     from outcomes.movements
     union all
-    select commitment_id, version, effective_to, 0, 0, 0 from core.versions where effective_to is not null
+    select version_key, effective_to as moved_on, 0::hugeint as step from outcomes.versions where effective_to is not null
+    union all
+    select version_key, known_from as moved_on, count_step * (1::hugeint << 90) as step from added where count_step <> 0
 ),
 
-days as (
-    select
-        commitment_id,
-        version,
-        moved_on,
-        sum(satisfied_step) as satisfied_step,
-        sum(broken_step) as broken_step,
-        sum(broken_now_step) as broken_now_step,
+totals as (
+    select version_key, moved_on, sum(step) over (partition by version_key order by moved_on) as total
     from steps
-    group by all
+    -- all changes of a day count together
+    qualify moved_on is distinct from lead(moved_on) over (partition by version_key order by moved_on)
 ),
 
 counted as (
     select
-        d.commitment_id,
-        d.version,
-        d.moved_on,
-        v.effective_to,
-        v.end_kind,
-        i.installment_count,
-        (sum(d.satisfied_step) over so_far)::bigint as satisfied_count,
-        (sum(d.broken_step) over so_far)::bigint as broken_count,
-        (sum(d.broken_now_step) over so_far)::bigint as broken_now_count,
-    from days d
-    join core.versions v using (commitment_id, version)
-    join installments i using (commitment_id, version)
-    window so_far as (partition by d.commitment_id, d.version order by d.moved_on)
+        version_key,
+        moved_on,
+        ((total >> 60) & ((1::hugeint << 30) - 1))::bigint as satisfied_count,
+        ((total >> 30) & ((1::hugeint << 30) - 1))::bigint as broken_count,
+        (total & ((1::hugeint << 30) - 1))::bigint as broken_now_count,
+        (total >> 90)::bigint as added_count,
+    from totals
 ),
 
 lived as (
     select
-        c.*,
-        coalesce(c.moved_on >= c.effective_to, false) as is_ended,
+        c.version_key,
+        c.moved_on,
+        c.satisfied_count,
+        c.broken_count,
+        c.broken_now_count,
+        i.installment_count + c.added_count as installment_count,
+        coalesce(c.moved_on >= v.effective_to, false) as is_ended,
         case
-            when is_ended and c.end_kind = 'superseded' then 'superseded'
-            when c.satisfied_count = c.installment_count then 'completed'
-            when is_ended then c.end_kind
+            when is_ended and v.end_kind = 'superseded' then 'superseded'
+            when c.satisfied_count = i.installment_count + c.added_count then 'completed'
+            when is_ended then v.end_kind
             when c.broken_count >= p.default_after_broken then 'defaulted'
             else 'active'
         end as to_life,
@@ -76,6 +82,8 @@ lived as (
             else 'none'
         end as to_stage,
     from counted c
+    join outcomes.versions v using (version_key)
+    join installments i using (version_key)
     cross join ledger.params p
 ),
 
@@ -85,12 +93,11 @@ traced as (
         lag(to_life, 1, 'active') over earlier as from_life,
         lag(to_stage, 1, 'none') over earlier as from_stage,
     from lived
-    window earlier as (partition by commitment_id, version order by moved_on)
+    window earlier as (partition by version_key order by moved_on)
 )
 
 select
-    commitment_id,
-    version,
+    version_key,
     moved_on,
     from_life,
     to_life,

@@ -1,15 +1,17 @@
 """A small book for tests: commitments and payments in, the tables upstream of outcomes out, in a DuckDB in memory.
 
-Money is spread over installments by the plainest possible replay of rule `next`. Nothing of what is tested is used here.
+Money is spread over installments by the plainest possible replay, one commitment at a time (`replay`); what was known on each day is
+that replay without what came later. Nothing of what is tested is used here.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
 
+from ptp_pipeline.domain.money import round_ratio
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse.models import connect, create_table, stage_models
 
@@ -30,7 +32,7 @@ create table ledger.versions (commitment_id varchar, version integer, agreed_on 
     decision_reason varchar, cancelled_on date, cancel_reason varchar, is_paused boolean);
 create table core.versions (commitment_id varchar, version integer, kind varchar, customer_id varchar, currency varchar, owner varchar,
     agreed_on date, amount_minor bigint, total_minor bigint, discount_minor bigint, invoice_ids varchar[], is_paused boolean,
-    effective_from date, effective_to date, end_kind varchar);
+    effective_from date, effective_to date, end_kind varchar, overpayment_rule varchar, down_payment_minor bigint, frequency varchar);
 create table core.installments (commitment_id varchar, version integer, sequence integer, is_down_payment boolean,
     nominal_due_date date, due_date date, grace_days integer, amount_minor bigint);
 create table core.commitment_invoices (commitment_id varchar, version integer, invoice_id varchar);
@@ -39,15 +41,26 @@ create table core.invoices (invoice_id varchar, customer_id varchar, customer_na
     disputed boolean, deduction_count integer, settled_date date, file_sha256 varchar, file_sequence bigint, line_number integer);
 create table core.customers (customer_id varchar, customer_name varchar, customer_email varchar, segment varchar, owner varchar);
 create table matching.payments (payment_id varchar, customer_id varchar, currency varchar, kind varchar, received_date date,
-    amount_minor bigint, reversed_minor bigint, allocated_minor bigint, unapplied_minor bigint, match_status varchar,
-    matched_by varchar, target_commitment_id varchar, reason varchar, reference varchar, method varchar, invoice_id varchar,
-    commitment_id varchar, reverses_payment_id varchar, file_sha256 varchar, line_number integer);
+    amount_minor bigint, reversed_minor bigint, charged_back_minor bigint, allocated_minor bigint, unapplied_minor bigint,
+    match_status varchar, matched_by varchar, matched_on varchar, target_commitment_id varchar, elsewhere_minor bigint, problem varchar,
+    note varchar, reference varchar, method varchar, invoice_id varchar, commitment_id varchar, reverses_payment_id varchar,
+    file_sha256 varchar, line_number integer);
 create table matching.allocations (payment_id varchar, commitment_id varchar, version integer, sequence integer, amount_minor bigint,
-    received_date date, matched_by varchar, explanation varchar);
+    received_date date, applied_on date, matched_by varchar, matched_on varchar, is_elsewhere boolean);
 create table matching.allocation_history (commitment_id varchar, version integer, sequence integer, payment_id varchar,
-    received_date date, amount_minor bigint, valid_from date, valid_to date);
+    received_date date, applied_on date, amount_minor bigint, valid_from date, valid_to date);
+create table matching.debits (commitment_id varchar, version integer, sequence integer, payment_id varchar, amount_minor bigint,
+    debited_on date, due_date date, nominal_due_date date, grace_days integer, is_added boolean, valid_from date, valid_to date);
+create table matching.returns (payment_id varchar, returned_by varchar, amount_minor bigint, returned_on date);
+create table matching.decisions (payment_id varchar, part integer, commitment_id varchar, amount_minor bigint, decided_by varchar,
+    decided_at timestamptz, reason varchar, is_stale boolean, problem varchar);
+create table matching.suggestions (payment_id varchar, rank integer, commitment_id varchar, version integer, sequence integer,
+    score integer, reasons varchar, amount_minor bigint, customer_id varchar, is_acceptable boolean, correction varchar, note varchar);
 create table raw.quarantine (feed varchar, file_name varchar, file_sha256 varchar, line_number integer, column_name varchar,
     value varchar, rule varchar, message varchar);
+create table raw.payments (payment_id varchar, customer_id varchar, received_date date, amount_minor bigint, currency varchar, kind varchar,
+    reverses_payment_id varchar, invoice_id varchar, commitment_id varchar, reference varchar, method varchar, file_sha256 varchar,
+    line_number integer);
 create table raw.files (file_sha256 varchar, file_sequence bigint, feed varchar, file_name varchar, received_at timestamp,
     rows_in bigint, rows_loaded bigint, rows_quarantined bigint, rows_duplicate bigint);
 insert into ledger.currencies values ('USD', 2), ('EUR', 2), ('JPY', 0), ('KWD', 3);
@@ -82,13 +95,17 @@ class Version:
     decision: str | None = "approve"
     cancelled_on: date | None = None
     discount: int = 0
+    rule: str = "next"
     is_paused: bool = False
     invoice_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Payment:
-    """Money to one commitment, or to nothing; `bounced_on` is the date of the reversal that took all of it back."""
+    """Money to one commitment, or to nothing.
+
+    `bounced_on` is the date of the reversal that took all of it back, `charged_back` date and amount of a chargeback.
+    """
 
     payment_id: str
     commitment_id: str | None
@@ -97,6 +114,42 @@ class Payment:
     bounced_on: date | None
     customer_id: str
     currency: str
+    charged_back: tuple[date, int] | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part of a payment applied to an installment on a day."""
+
+    payment: Payment
+    version: int
+    sequence: int
+    amount: int
+    applied_on: date
+
+
+@dataclass(frozen=True)
+class Debit:
+    """What a chargeback added to an installment, or added as one."""
+
+    payment: Payment
+    version: int
+    sequence: int
+    amount: int
+    debited_on: date
+    due_date: date
+    grace_days: int
+    is_added: bool
+
+
+@dataclass
+class Line:
+    """What can be paid: an installment, or a debit, which stands right after its installment."""
+
+    due_date: date
+    sequence: int
+    is_debit: bool
+    left: int
 
 
 @dataclass
@@ -137,11 +190,12 @@ class Book:
         *,
         customer: str = "C-1",
         currency: str = "USD",
+        charged_back: tuple[str | date, int] | None = None,
     ) -> "Book":
         number = f"P{len(self.payments) + 1:03d}"
-        self.payments.append(
-            Payment(number, commitment_id, day(received), amount, day(bounced_on) if bounced_on else None, customer, currency)
-        )
+        bounced = day(bounced_on) if bounced_on else None
+        back = (day(charged_back[0]), charged_back[1]) if charged_back else None
+        self.payments.append(Payment(number, commitment_id, day(received), amount, bounced, customer, currency, back))
         return self
 
     def known_versions(self, as_of: date) -> list[tuple[Version, date | None, str | None]]:
@@ -156,24 +210,25 @@ class Book:
             result.append((v, end[0], end[1]))
         return result
 
-    def allocate(self, v: Version, ended_on: date | None, known_on: date, as_of: date) -> list[tuple[Payment, int, int]]:
-        """(payment, sequence, amount) of rule `next`, when reversals dated after `known_on` have not happened."""
-        order = sorted(range(len(v.installments)), key=lambda n: (v.installments[n].due_date, n))
-        missing = {n: v.installments[n].amount for n in order}
-        rows = []
-        for payment in sorted(self.payments, key=lambda p: (p.received_date, p.payment_id)):
-            in_force = v.agreed_on <= payment.received_date and (ended_on is None or payment.received_date < ended_on)
-            bounced = payment.bounced_on is not None and payment.bounced_on <= known_on
-            if payment.commitment_id != v.commitment_id or payment.received_date > as_of or not in_force or bounced:
-                continue
-            left = payment.amount
-            for n in order:
-                part = min(left, missing[n])
-                if part:
-                    rows.append((payment, n + 1, part))
-                    missing[n] -= part
-                    left -= part
-        return rows
+    def replay(self, commitment_id: str, known_on: date, as_of: date) -> tuple[list[Part], list[Debit]]:
+        """What the money of a commitment paid, day by day, if nothing after `known_on` is known."""
+        return Replay(self, commitment_id, known_on, as_of).run()
+
+    def known_intervals(self, commitment_id: str, as_of: date) -> list[tuple[Part | Debit, date | None, date | None]]:
+        """Every part and debit that was ever known, with the first day on which it was (None = since it happened) and the first day
+        on which it no longer was (None = it still is)."""
+        dates = {as_of, *(v.agreed_on for v in self.versions), *(i.due_date for v in self.versions for i in v.installments)}
+        for p in self.payments:
+            dates |= {p.received_date, p.bounced_on or as_of, p.charged_back[0] if p.charged_back else as_of}
+        open_since: dict[Part | Debit, date] = {}
+        found: list[tuple[Part | Debit, date | None, date | None]] = []
+        for today in sorted(d for d in dates if d <= as_of):
+            parts, debits = self.replay(commitment_id, today, as_of)
+            known = {*parts, *debits}
+            assert len(known) == len(parts) + len(debits)
+            found += [(row, since_it_happened(row, start), today) for row, start in open_since.items() if row not in known]
+            open_since = {row: open_since.get(row, today) for row in known}
+        return found + [(row, since_it_happened(row, start), None) for row, start in open_since.items()]
 
     def at(self, as_of: str | date, settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
         """The tables upstream of outcomes, as of a date."""
@@ -225,7 +280,7 @@ class Book:
             "ledger.versions",
             [
                 (v.commitment_id, v.version, v.agreed_on, total(v), total(v) + v.discount, v.discount, 0, "custom", len(v.installments),
-                 v.installments[0].due_date, None, "next", list(v.invoice_ids), None, "digest", v.owner, at, v.decision,
+                 v.installments[0].due_date, None, v.rule, list(v.invoice_ids), None, "digest", v.owner, at, v.decision,
                  "sam" if v.decision else None, "supervisor" if v.decision else None, at if v.decision else None, "fine",
                  v.cancelled_on, None, v.is_paused)
                 for v in self.versions
@@ -239,7 +294,7 @@ class Book:
             "core.versions",
             [
                 (v.commitment_id, v.version, v.kind, v.customer_id, v.currency, v.owner, v.agreed_on, total(v), total(v) + v.discount,
-                 v.discount, list(v.invoice_ids), v.is_paused, v.agreed_on, ended_on, end_kind)
+                 v.discount, list(v.invoice_ids), v.is_paused, v.agreed_on, ended_on, end_kind, v.rule, 0, "custom")
                 for v, ended_on, end_kind in known
             ],
         )  # fmt: skip
@@ -283,38 +338,39 @@ class Book:
 
     def _write_payments(self, con: duckdb.DuckDBPyConnection, as_of: date) -> None:
         allocated: dict[str, int] = {}
-        for v, ended_on, _ in self.known_versions(as_of):
-            turns = sorted(
-                {p.bounced_on for p in self.payments if p.bounced_on and p.bounced_on <= as_of and p.commitment_id == v.commitment_id}
-            )
-            for start, end in zip([None, *turns], [*turns, None], strict=True):
-                known_on = end - timedelta(days=1) if end else as_of
-                rows = self.allocate(v, ended_on, known_on, as_of)
-                insert(
-                    con,
-                    "matching.allocation_history",
-                    [(v.commitment_id, v.version, n, p.payment_id, p.received_date, part, start, end) for p, n, part in rows],
-                )
+        for commitment_id in sorted({v.commitment_id for v in self.versions}):
+            for row, start, end in self.known_intervals(commitment_id, as_of):
+                key, p = (commitment_id, row.version, row.sequence), row.payment
+                if isinstance(row, Debit):
+                    insert(con, "matching.debits", [(*key, f"{p.payment_id}-C", row.amount, row.debited_on, row.due_date, row.due_date,
+                                                     row.grace_days, row.is_added, start, end)])  # fmt: skip
+                    continue
+                insert(con, "matching.allocation_history",
+                       [(*key, p.payment_id, p.received_date, row.applied_on, row.amount, start, end)])  # fmt: skip
                 if end is None:
-                    explained = [
-                        (p.payment_id, v.commitment_id, v.version, n, part, p.received_date, "commitment_id", "It names it.")
-                        for p, n, part in rows
-                    ]
-                    insert(con, "matching.allocations", explained)
-                    for p, _, part in rows:
-                        allocated[p.payment_id] = allocated.get(p.payment_id, 0) + part
+                    insert(con, "matching.allocations", [(p.payment_id, *key, row.amount, p.received_date, row.applied_on, "commitment_id",
+                                                          commitment_id, False)])  # fmt: skip
+                    allocated[p.payment_id] = allocated.get(p.payment_id, 0) + row.amount
         rows = []
         for p in self.payments:
             if p.received_date > as_of:
                 continue
-            back = p.amount if p.bounced_on and p.bounced_on <= as_of else 0
             used = allocated.get(p.payment_id, 0)
+            bounced = p.bounced_on is not None and p.bounced_on <= as_of
+            # what a chargeback is covered with goes back too; here all that is not used counts as gone once there was one
+            back = p.amount if bounced else p.amount - used if p.charged_back and p.charged_back[0] <= as_of else 0
             left = p.amount - back - used
-            status = "reversed" if back else "matched" if not left else "partially_matched" if used else "unmatched"
-            rows.append((p.payment_id, p.customer_id, p.currency, "payment", p.received_date, p.amount, back, used, left, status,
-                         "commitment_id" if used else None, p.commitment_id, "As the row says.", None, "transfer", None,
+            status = "reversed" if back == p.amount else "matched" if not left else "partially_matched" if used else "unmatched"
+            rows.append((p.payment_id, p.customer_id, p.currency, "payment", p.received_date, p.amount, back, 0, used, left, status,
+                         "commitment_id" if used else None, p.commitment_id, p.commitment_id, 0, None, None, None, "transfer", None,
                          p.commitment_id, None, "e" * 64, 2))  # fmt: skip
+            if p.charged_back and p.charged_back[0] <= as_of:
+                rows.append((f"{p.payment_id}-C", p.customer_id, p.currency, "chargeback", p.charged_back[0], p.charged_back[1],
+                             p.charged_back[1], 0, 0, 0, "chargeback", None, None, None, 0, None, None, None, "transfer", None, None,
+                             p.payment_id, "e" * 64, 3))  # fmt: skip
         insert(con, "matching.payments", rows)
+        shared = "payment_id, customer_id, received_date, amount_minor, currency, kind, reverses_payment_id, commitment_id"
+        con.execute(f"insert into raw.payments by name select {shared} from matching.payments")
 
     def outcomes(self, as_of: str | date, stages: Iterable[str] = ("outcomes",)) -> duckdb.DuckDBPyConnection:
         """The book with the stages made."""
@@ -327,6 +383,122 @@ class Book:
             for model in stage_models(stage):
                 create_table(con, model)
         return con
+
+
+@dataclass
+class Replay:
+    """The money of one commitment by rule, a day at a time: slow and obvious."""
+
+    book: Book
+    commitment_id: str
+    known_on: date
+    as_of: date
+
+    def run(self) -> tuple[list[Part], list[Debit]]:
+        self.parts: list[Part] = []
+        self.debits: list[Debit] = []
+        self.added: set[tuple[int, int]] = set()
+        known = [(v, end) for v, end, _ in self.book.known_versions(self.as_of) if v.commitment_id == self.commitment_id]
+        self.lines = {v.version: [Line(i.due_date, n, False, i.amount) for n, i in enumerate(v.installments, 1)] for v, _ in known}
+        payments = [p for p in self.book.payments if p.commitment_id == self.commitment_id and p.received_date <= self.known_on]
+        payments.sort(key=lambda p: (p.received_date, p.payment_id))
+        self.left = {p: 0 if p.bounced_on and p.bounced_on <= self.known_on else p.amount for p in payments}
+        dates = {p.received_date for p in payments} | {v.agreed_on for v, _ in known}
+        dates |= {line.due_date for lines in self.lines.values() for line in lines}
+        dates |= {p.charged_back[0] for p in payments if p.charged_back}
+        for today in sorted(d for d in dates if d <= self.known_on):
+            for v in [v for v, end in known if v.agreed_on <= today and (end is None or today < end)]:
+                self.day(v, today, is_successor=any(o.version < v.version for o, _ in known))
+        return self.parts, self.debits
+
+    def day(self, v: Version, today: date, *, is_successor: bool) -> None:
+        was_asked = [p for p in self.left if p.received_date < today and self.had_a_version(p)]
+        begins = is_successor and v.agreed_on == today
+        if begins or (v.rule == "hold" and any(line.due_date == today for line in self.lines[v.version])):
+            self.apply(v, was_asked, today)
+        for p in [p for p in self.left if p.received_date == today]:
+            self.apply(v, [p], today)
+        for p in [p for p in self.left if p.charged_back and p.charged_back[0] == today]:
+            self.charge_back(v, p, today)
+
+    def had_a_version(self, p: Payment) -> bool:
+        return any(
+            v.commitment_id == self.commitment_id and v.agreed_on <= p.received_date and (end is None or p.received_date < end)
+            for v, end, _ in self.book.known_versions(self.as_of)
+        )
+
+    def apply(self, v: Version, money: list[Payment], today: date) -> None:
+        total_left = sum(self.left[p] for p in money)
+        takes: list[tuple[Line, int]] = []
+        lines = sorted(self.lines[v.version], key=lambda line: (line.due_date, line.sequence, line.is_debit))
+        now, later = [line for line in lines if line.due_date <= today], [line for line in lines if line.due_date > today]
+        order = {"next": now + later, "last": now + later[::-1], "hold": now, "spread": now}[v.rule]
+        for line in order:
+            take = min(total_left, line.left)
+            takes.append((line, take))
+            total_left -= take
+            line.left -= take
+        if v.rule == "spread":
+            shares = dict.fromkeys(range(len(later)), 0)
+            while total_left and (hungry := [n for n in shares if later[n].left]):
+                share = round_ratio(total_left, len(hungry))
+                rest = total_left - share * (len(hungry) - 1)
+                for n in hungry:
+                    take = max(0, min(rest if n == hungry[-1] else share, later[n].left, total_left))
+                    shares[n] += take
+                    later[n].left -= take
+                    total_left -= take
+            takes += [(later[n], take) for n, take in shares.items()]
+        purse = list(money)
+        for line, amount in takes:
+            wanted = amount
+            while wanted:
+                p = purse[0]
+                part = min(wanted, self.left[p])
+                if part:
+                    self.pay(p, v.version, line.sequence, part, today)
+                    wanted -= part
+                if not self.left[p]:
+                    purse.pop(0)
+
+    def pay(self, p: Payment, version: int, sequence: int, amount: int, today: date) -> None:
+        """One row per payment, installment and day, as the money of an installment and of its debits goes to the same one."""
+        self.left[p] -= amount
+        for n, part in enumerate(self.parts):
+            if (part.payment, part.version, part.sequence, part.applied_on) == (p, version, sequence, today):
+                self.parts[n] = replace(part, amount=part.amount + amount)
+                return
+        self.parts.append(Part(p, version, sequence, amount, today))
+
+    def charge_back(self, v: Version, p: Payment, today: date) -> None:
+        """The payment's own unapplied money covers it first, then the commitment's credit; the rest is owed again."""
+        assert p.charged_back
+        bounced = p.bounced_on is not None and p.bounced_on <= self.known_on
+        charge = 0 if bounced else min(p.charged_back[1], p.amount)
+        own = min(charge, self.left[p])
+        self.left[p] -= own
+        charge = min(charge - own, sum(part.amount for part in self.parts if part.payment == p))
+        for other in [o for o in self.left if o.received_date <= today and self.had_a_version(o)]:
+            covered = min(charge, self.left[other])
+            self.left[other] -= covered
+            charge -= covered
+        if not charge:
+            return
+        lines = sorted(self.lines[v.version], key=lambda line: (line.due_date, line.sequence, line.is_debit))
+        hosts = [line for line in lines if line.due_date > today] or [line for line in lines[-1:] if line.due_date == today]
+        last = max(v.installments[n - 1].due_date for n in range(1, len(v.installments) + 1))
+        days = sorted({q.charged_back[0] for q in self.book.payments if q.charged_back and q.commitment_id == self.commitment_id})
+        number = len(v.installments) + len([d for d in days if last < d <= today and d >= v.agreed_on])
+        sequence, due = (hosts[0].sequence, hosts[0].due_date) if hosts else (number, today)
+        is_added = sequence > len(v.installments)
+        grace = v.installments[min(sequence, len(v.installments)) - 1].grace_days
+        self.lines[v.version].append(Line(due, sequence, True, charge))
+        self.debits.append(Debit(p, v.version, sequence, charge, today, due, grace, is_added))
+
+
+def since_it_happened(row: Part | Debit, first_known: date) -> date | None:
+    happened = row.applied_on if isinstance(row, Part) else row.debited_on
+    return None if first_known == happened else first_known
 
 
 def total(v: Version) -> int:

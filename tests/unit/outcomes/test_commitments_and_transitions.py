@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.unit.outcomes.books import Book, rows_of
 
+ORDER = "commitment_id, version, effective_on, sequence, from_state, to_state"
 MONTHS = [(f"2026-{month:02d}-15", 10000) for month in range(1, 5)]
 
 
@@ -15,7 +16,7 @@ def versions(book: Book, as_of: str) -> list[dict[str, Any]]:
 
 
 def changes(book: Book, as_of: str) -> list[tuple[Any, ...]]:
-    rows = rows_of(book.outcomes(as_of), "from outcomes.transitions")
+    rows = rows_of(book.outcomes(as_of), f"from outcomes.transitions order by {ORDER}")
     return [(r["sequence"], r["from_state"], r["to_state"], str(r["effective_on"])) for r in rows]
 
 
@@ -106,7 +107,8 @@ def test_a_payment_that_bounces_later_turns_the_installment_and_the_commitment_o
         (0, "none", "exec", "2026-02-03"),
         (1, "kept", "broken", "2026-02-03"),
     ]
-    turned = rows_of(book.outcomes("2026-02-10"), "from outcomes.transitions where from_state = 'kept'")[0]
+    con = book.outcomes("2026-02-10", ("outcomes", "published"))
+    turned = rows_of(con, "from published.transitions where from_state = 'kept'")[0]
     assert turned["cause"] == "A payment was returned: 100.00 of 100.00 USD due 15 January 2026 is missing again."
     assert json.loads(turned["figures"])["missing_at_deadline"] == "100.00"
 
@@ -126,9 +128,63 @@ def test_a_later_run_repeats_all_earlier_transitions_and_adds_to_them() -> None:
     book.pays("R", "2026-03-02", 20000, bounced_on="2026-03-20").commits("A", ("2026-06-01", 20000), agreed_on="2026-03-16")
 
     def history(as_of: str) -> list[tuple[Any, ...]]:
-        return [tuple(r.values()) for r in rows_of(book.outcomes(as_of), "from outcomes.transitions")]
+        return [tuple(r.values()) for r in rows_of(book.outcomes(as_of), f"from outcomes.transitions order by {ORDER}")]
 
     whole = history("2026-07-01")
-    effective_on = 5
+    effective_on = 6
     for as_of in ("2026-01-16", "2026-01-31", "2026-02-11", "2026-02-17", "2026-03-16", "2026-03-20", "2026-04-30"):
         assert history(as_of) == [row for row in whole if row[effective_on] <= date.fromisoformat(as_of)]
+
+
+def test_an_installment_paid_from_held_credit_moves_on_its_due_date() -> None:
+    book = Book().commits("A", *MONTHS[:2], rule="hold").pays("A", "2026-01-15", 20000)
+    assert changes(book, "2026-03-01") == [
+        (1, "due_soon", "kept", "2026-01-15"),
+        (0, "active", "completed", "2026-02-15"),
+        (2, "due_soon", "kept", "2026-02-15"),
+    ]
+
+
+def test_a_chargeback_makes_a_completed_commitment_active_again_and_says_which_payment() -> None:
+    book = Book().commits("A", *MONTHS[:2]).pays("A", "2026-01-15", 20000, charged_back=("2026-02-10", 5000)).pays("A", "2026-02-14", 5000)
+    con = book.outcomes("2026-03-01")
+    rows = rows_of(con, f"from outcomes.transitions order by {ORDER}")
+    assert [
+        (r["sequence"], r["from_state"], r["to_state"], str(r["effective_on"]), r["turned_by"], r["turned_by_payment_id"]) for r in rows
+    ] == [
+        (0, "active", "completed", "2026-01-15", None, None),
+        (1, "due_soon", "kept", "2026-01-15", None, None),
+        (2, "scheduled", "kept", "2026-01-15", None, None),
+        (0, "completed", "active", "2026-02-10", "charged_back", "P001"),
+        (2, "kept", "scheduled", "2026-02-10", "charged_back", "P001"),
+        (0, "active", "completed", "2026-02-14", None, None),
+        (2, "due_soon", "kept", "2026-02-14", None, None),
+    ]
+    assert [r["amount_minor"] for r in rows if r["sequence"] == 2] == [10000, 15000, 15000]
+
+
+def test_an_installment_a_chargeback_added_counts_and_goes_when_the_payment_itself_comes_back() -> None:
+    book = Book(default_after_broken=3).commits("A", ("2026-01-15", 10000))
+    book.pays("A", "2026-01-15", 10000, charged_back=("2026-02-03", 10000), bounced_on="2026-02-10")
+    (row,) = versions(book, "2026-02-04")
+    assert (row["status"], row["installment_count"], row["charged_back_minor"], row["outstanding_minor"]) == ("active", 2, 10000, 10000)
+    assert changes(book, "2026-02-10") == [
+        (0, "active", "completed", "2026-01-15"),
+        (1, "due_soon", "kept", "2026-01-15"),
+        (0, "completed", "active", "2026-02-03"),
+        (0, "none", "stage_1", "2026-02-04"),
+        (2, "due_today", "broken", "2026-02-04"),
+        (1, "kept", "broken", "2026-02-10"),
+        (2, "broken", "cancelled", "2026-02-10"),
+    ]
+    (row,) = versions(book, "2026-02-10")
+    assert (row["installment_count"], row["charged_back_minor"], row["outstanding_minor"]) == (1, 0, 10000)
+
+
+def test_a_bounce_is_told_from_a_chargeback_on_the_same_commitment() -> None:
+    book = Book().commits("A", *MONTHS[:3]).pays("A", "2026-01-15", 10000, bounced_on="2026-01-25")
+    book.pays("A", "2026-02-10", 20000, charged_back=("2026-02-20", 3000))
+    rows = rows_of(book.outcomes("2026-03-01"), f"from outcomes.transitions where turned_by is not null order by {ORDER}")
+    assert [(r["sequence"], r["to_state"], str(r["effective_on"]), r["turned_by"]) for r in rows] == [
+        (1, "broken", "2026-01-25", "returned")
+    ]

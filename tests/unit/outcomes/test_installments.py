@@ -11,9 +11,13 @@ DUE = "2026-05-15"
 
 
 def outcome(book: Book, as_of: str, commitment_id: str = "A", sequence: int = 1, version: int = 1) -> dict[str, Any]:
-    con = book.outcomes(as_of)
-    query = f"from outcomes.installments where commitment_id = '{commitment_id}' and version = {version} and sequence = {sequence}"
-    (row,) = rows_of(con, query)
+    """The installment, with the sentence it is published with."""
+    con = book.outcomes(as_of, ("outcomes", "published"))
+    (row,) = rows_of(
+        con,
+        "select i.*, p.reason from outcomes.installments i join published.installments p using (commitment_id, version, sequence)"
+        f" where commitment_id = '{commitment_id}' and version = {version} and sequence = {sequence}",
+    )
     return row
 
 
@@ -76,6 +80,11 @@ def test_money_after_the_deadline_recovers_a_broken_promise() -> None:
     assert picked(row, "status", "verdict", "first_verdict", "on_time") == ("recovered", "partially_kept", "partially_kept", False)
     assert picked(row, "broken_on", "kept_on", "days_late") == (date(2026, 5, 16), date(2026, 5, 19), 4)
     assert row["reason"] == "200.00 of 500.00 USD due 15 May 2026 arrived by 15 May 2026; the rest came by 19 May 2026, 4 days late."
+
+
+def test_money_on_the_due_day_alone_is_neither_in_advance_nor_late() -> None:
+    row = outcome(Book().commits("A", (DUE, 50000)).pays("A", DUE, 50000), "2026-05-30")
+    assert picked(row, "paid_minor", "paid_in_advance_minor", "paid_late_minor", "on_time") == (50000, 0, 0, True)
 
 
 def test_money_is_told_apart_by_in_advance_on_the_day_and_late() -> None:
@@ -176,8 +185,7 @@ def test_a_bounce_replays_later_money_onto_earlier_installments() -> None:
 def test_what_a_renegotiation_replaces_before_its_due_date_is_not_scored() -> None:
     book = Book().commits("A", ("2026-01-15", 10000), ("2026-02-15", 10000), ("2026-03-15", 10000)).pays("A", "2026-01-15", 10000)
     book.commits("A", ("2026-04-15", 20000), agreed_on="2026-02-20")
-    con = book.outcomes("2026-05-01")
-    rows = rows_of(con, "from outcomes.installments where version = 1 order by sequence")
+    rows = [outcome(book, "2026-05-01", sequence=n) for n in (1, 2, 3)]
     assert [r["status"] for r in rows] == ["kept", "broken", "superseded"]
     assert picked(rows[2], "verdict", "first_verdict", "days_late", "outstanding_minor") == (None, None, None, 0)
     assert rows[2]["reason"] == "100.00 USD due 15 March 2026 was replaced by newer terms on 20 February 2026 before it counted."
@@ -268,8 +276,8 @@ def test_installments_listed_out_of_order_are_judged_by_due_date() -> None:
 
 def test_surplus_kept_for_the_last_installment_does_not_satisfy_the_first() -> None:
     con = Book().commits("A", ("2026-01-15", 10000), ("2026-02-15", 10000), ("2026-03-15", 10000)).at("2026-02-01")
-    con.execute("insert into matching.allocation_history values ('A', 1, 3, 'P1', '2026-01-10', 10000, null, null)")
-    con.execute("insert into matching.allocations values ('P1', 'A', 1, 3, 10000, '2026-01-10', 'commitment_id', 'x')")
+    con.execute("insert into matching.allocation_history values ('A', 1, 3, 'P1', '2026-01-10', '2026-01-10', 10000, null, null)")
+    con.execute("insert into matching.allocations values ('P1', 'A', 1, 3, 10000, '2026-01-10', '2026-01-10', 'commitment_id', 'x', false)")
     Book.make(con, ("outcomes",))
     rows = rows_of(con, "from outcomes.installments order by sequence")
     assert [r["status"] for r in rows] == ["broken", "scheduled", "scheduled"]
@@ -278,10 +286,66 @@ def test_surplus_kept_for_the_last_installment_does_not_satisfy_the_first() -> N
 
 def test_credit_taken_over_from_an_older_version_counts_from_the_first_day_of_the_new_one() -> None:
     con = Book().commits("A", ("2026-03-15", 10000), agreed_on="2026-02-20").at("2026-03-01")
-    con.execute("insert into matching.allocation_history values ('A', 1, 1, 'P1', '2026-02-10', 10000, '2026-02-20', null)")
-    con.execute("insert into matching.allocations values ('P1', 'A', 1, 1, 10000, '2026-02-10', 'commitment_id', 'x')")
+    con.execute("insert into matching.allocation_history values ('A', 1, 1, 'P1', '2026-02-10', '2026-02-20', 10000, null, null)")
+    con.execute("insert into matching.allocations values ('P1', 'A', 1, 1, 10000, '2026-02-10', '2026-02-20', 'commitment_id', 'x', false)")
     Book.make(con, ("outcomes",))
     (row,) = rows_of(con, "from outcomes.installments")
     assert picked(row, "status", "kept_on") == ("kept", date(2026, 2, 10))
     (change,) = rows_of(con, "from outcomes.transitions where sequence = 1")
     assert picked(change, "from_state", "to_state", "effective_on") == ("scheduled", "kept", date(2026, 2, 20))
+
+
+def test_credit_that_is_held_is_not_paid_until_it_is_applied_on_the_due_date() -> None:
+    book = Book().commits("A", ("2026-03-10", 10000), ("2026-04-10", 10000), rule="hold")
+    book.pays("A", "2026-03-10", 15000).pays("A", "2026-03-20", 5000)
+    assert picked(outcome(book, "2026-04-09", sequence=2), "status", "paid_minor", "outstanding_minor") == ("due_soon", 0, 10000)
+    row = outcome(book, "2026-04-10", sequence=2)
+    assert picked(row, "status", "first_verdict", "on_time", "kept_on") == ("kept", None, True, date(2026, 3, 20))
+    assert picked(row, "paid_in_advance_minor", "paid_late_minor", "days_late") == (10000, 0, 0)
+    assert outcome(book, "2026-04-11", sequence=2)["first_verdict"] == "kept"
+
+
+@pytest.mark.parametrize(("rule", "paid"), [("next", [10000, 5000, 0]), ("last", [10000, 0, 5000]), ("spread", [10000, 2500, 2500])])
+def test_surplus_pays_later_installments_by_rule_and_in_advance(rule: str, paid: list[int]) -> None:
+    book = Book().commits("A", ("2026-03-10", 10000), ("2026-04-10", 10000), ("2026-05-10", 10000), rule=rule)
+    rows = rows_of(book.pays("A", "2026-03-10", 15000).outcomes("2026-03-11"), "from outcomes.installments order by sequence")
+    assert [r["paid_minor"] for r in rows] == paid
+    assert [r["paid_in_advance_minor"] for r in rows] == [0, *paid[1:]]
+    assert [r["status"] for r in rows] == ["kept", "scheduled", "scheduled"]
+
+
+def test_a_chargeback_enlarges_the_next_installment_from_its_day_on_and_opens_it_again() -> None:
+    book = (
+        Book().commits("A", ("2026-01-15", 10000), ("2026-02-15", 10000)).pays("A", "2026-01-15", 20000, charged_back=("2026-02-01", 6000))
+    )
+    assert picked(outcome(book, "2026-01-31", sequence=2), "status", "amount_minor", "charged_back_minor") == ("kept", 10000, 0)
+    row = outcome(book, "2026-02-01", sequence=2)
+    assert picked(row, "status", "amount_minor", "charged_back_minor", "paid_minor", "kept_on") == ("scheduled", 16000, 6000, 10000, None)
+    assert outcome(book, "2026-02-01", sequence=1)["status"] == "kept"
+    assert picked(outcome(book, "2026-02-16", sequence=2), "status", "first_verdict") == ("broken", "partially_kept")
+    book.pays("A", "2026-02-14", 6000)
+    row = outcome(book, "2026-02-20", sequence=2)
+    assert picked(row, "status", "first_verdict", "kept_on", "paid_in_advance_minor") == ("kept", "kept", date(2026, 2, 14), 16000)
+
+
+def test_a_chargeback_after_the_last_due_date_adds_an_installment_that_is_judged_like_any_other() -> None:
+    book = Book(grace_days=2).commits("A", (DUE, 50000)).pays("A", DUE, 50000, charged_back=("2026-06-01", 20000))
+    row = outcome(book, "2026-06-01", sequence=2)
+    assert picked(row, "status", "due_date", "amount_minor", "charged_back_minor", "is_added") == (
+        "due_today", date(2026, 6, 1), 20000, 20000, True,
+    )  # fmt: skip
+    assert picked(outcome(book, "2026-06-04", sequence=2), "status", "first_verdict", "broken_on") == ("broken", "broken", date(2026, 6, 4))
+    assert picked(outcome(book, "2026-06-04", sequence=1), "status", "amount_minor") == ("kept", 50000)
+
+
+def test_tolerance_by_percentage_grows_with_what_a_chargeback_added() -> None:
+    book = Book(tolerance_percent="1").commits("A", (DUE, 50000)).pays("A", "2026-05-01", 50000, charged_back=("2026-05-10", 50000))
+    assert picked(outcome(book, "2026-05-10"), "amount_minor", "tolerance_minor", "status") == (100000, 1000, "scheduled")
+    assert picked(outcome(book.pays("A", DUE, 49000), "2026-05-20"), "status", "outstanding_minor") == ("kept", 1000)
+
+
+def test_a_repeating_promise_rolls_when_two_installments_are_satisfied_together() -> None:
+    """1 of 40 is missing: more than the first forgives, but not more than both together."""
+    book = Book(tolerance_percent="2.5").commits("A", ("2026-01-01", 20), ("2026-02-15", 40), kind="repeating_promise")
+    book.pays("A", "2026-01-02", 59)
+    assert picked(outcome(book, "2026-02-20", sequence=2), "status", "verdict", "kept_on") == ("kept", "kept", date(2026, 1, 2))

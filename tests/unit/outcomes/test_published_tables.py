@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 from ptp_pipeline.warehouse.models import stage_models
-from ptp_pipeline.warehouse.publish import content_digest, order_of
+from ptp_pipeline.warehouse.publish import order_of, table_digest
 from tests.unit.outcomes.books import Book, rows_of
 
 BOTH = ("outcomes", "published")
@@ -139,8 +139,20 @@ def test_published_rows_have_a_total_order() -> None:
 
 def test_the_digest_sees_one_cent_and_not_the_order_of_rows() -> None:
     con = busy_book().outcomes("2026-03-01", BOTH)
-    digest = content_digest(con, {"installments": "published.installments"})
+    digest = table_digest(con, "installments", "published.installments")
     con.execute("create table turned as from published.installments order by sequence desc")
-    assert content_digest(con, {"installments": "turned"}) == digest
+    assert table_digest(con, "installments", "turned") == digest
     con.execute("update turned set paid_amount = paid_amount + 0.01 where sequence = 3")
-    assert content_digest(con, {"installments": "turned"}) != digest
+    assert table_digest(con, "installments", "turned") != digest
+
+
+def test_a_digest_can_be_brought_up_to_date_by_adding_rows_and_taking_rows_away() -> None:
+    con = busy_book().outcomes("2026-03-01", BOTH)
+    con.execute("create table turned as from published.installments")
+    whole = table_digest(con, "installments", "turned")
+    part = table_digest(con, "installments", "turned", "sequence = 2")
+    con.execute("delete from turned where sequence = 2")
+    rest = table_digest(con, "installments", "turned")
+    assert (whole - part, rest + part) == (rest, whole)
+    con.execute("insert into turned from turned")
+    assert table_digest(con, "installments", "turned") != rest

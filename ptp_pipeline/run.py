@@ -34,11 +34,13 @@ def run_org(
     as_of: date | None = None,
     *,
     make_current: bool = False,
+    full: bool = False,
     progress: Callable[[str], None] | None = None,
     ledger: Ledger | None = None,
 ) -> RunOutcome:
     """Take the inbox in and bring everything published up to date for `as_of` (default: today in the org's time zone).
 
+    `full` makes the rows of all customers, also where those of a few would do.
     Raises Refused for a day that has not come yet or an org that is not there; a failing run is an outcome, not an error.
     """
     from ptp_pipeline.assets.pipeline import business_day
@@ -64,7 +66,7 @@ def run_org(
                 raise_on_error=False,
                 run_config={
                     "ops": {
-                        "ledger_snapshot": {"config": {"as_of": day.isoformat()}},
+                        "ledger_snapshot": {"config": {"as_of": day.isoformat(), "full": full}},
                         "published": {"config": {"make_current": make_current}},
                     },
                     "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     duckdb_threads: int = Field(default_factory=lambda: os.cpu_count() or 2, ge=1, description="Threads one run may use.")
     keep_builds: int = Field(10, ge=1, description="Published builds kept per org; older ones are removed.")
     table_file_rows: int = Field(250_000, ge=0, description="Longest published table that also gets a Parquet and a CSV file of its own.")
+    increment_percent: int = Field(
+        5, ge=0, le=100, description="Largest share of an org's customers, in percent, whose rows alone a run replaces; 0: always all rows."
+    )
     max_file_mb: int = Field(2048, ge=1, description="Largest CSV accepted, in MiB; a larger one is rejected with a reason.")
     files_per_tick: int = Field(200, ge=1, description="Most files the inbox sensor looks at per org and tick.")
     settle_seconds: int = Field(5, ge=0, description="A dropped file must be unchanged this long before it is read.")

@@ -6,6 +6,7 @@ Every step takes `org_lock`: the org it may touch, for as long as the run holds 
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -23,13 +24,15 @@ from ptp_pipeline.warehouse.allocation import PYTHON_STEPS
 from ptp_pipeline.warehouse.models import PythonStep
 
 if TYPE_CHECKING:
+    from ptp_pipeline.warehouse.increment import Scope
     from ptp_pipeline.warehouse.publish import Build
 
 
 class AsOf(dg.Config):
-    """Which business date the run answers for."""
+    """Which business date the run answers for, and whether everything must be made anew."""
 
     as_of: str = Field("", description="YYYY-MM-DD; empty means today in the org's time zone.")
+    full: bool = Field(False, description="Make the rows of all customers, also where those of a few would do.")
 
 
 class Publication(dg.Config):
@@ -65,12 +68,13 @@ def intake(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp], org_lo
 @dg.multi_asset(
     name="ledger_snapshot",
     specs=table_specs("ledger", LEDGER_TABLES, dict.fromkeys(LEDGER_TABLES, ("raw.files",))),
-    description="Freezes what the ledger asserts (approved commitments, decisions, policy) and the run's as_of.",
+    description="Freezes what the ledger asserts (approved commitments, decisions, policy) and the as_of; says whose rows the run makes.",
 )
 def ledger_snapshot(
     context: dg.AssetExecutionContext, config: AsOf, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
 ) -> Results:
     from ptp_pipeline.ledger import policies, snapshot
+    from ptp_pipeline.warehouse import increment
 
     org, warehouse = org_lock, ptp.warehouse(org_lock)
     ptp.progress("Reading approved terms from the ledger")
@@ -80,7 +84,28 @@ def ledger_snapshot(
         snapshot.export(tx, fresh, as_of)
     warehouse.swap_in("ledger", fresh)
     context.log.info(f"The run answers for {as_of}.")
-    yield from results("ledger", warehouse.stats("ledger"), {"params": {"as_of": as_of.isoformat()}})
+    with in_words():
+        scope = increment.forced(ptp.settings, org) if config.full else _scope(ptp, org)
+    context.log.info(scope.words)
+    ptp.progress(scope.words)
+    yield from results("ledger", warehouse.stats("ledger"), {"params": {"as_of": as_of.isoformat(), "scope": scope.words}})
+
+
+def _scope(ptp: Ptp, org: str) -> "Scope":
+    """Whether the rows of a few customers do: decided once, from what the ledger, the current build and the stages say."""
+    from ptp_pipeline.feeds.scope import customers_of
+    from ptp_pipeline.ledger import builds
+    from ptp_pipeline.warehouse import increment, publish
+
+    warehouse = ptp.warehouse(org)
+    params = warehouse.params()
+    with ptp.ledger.transaction(org, PIPELINE) as tx:
+        latest = builds.latest(tx)
+        base = publish.state_of(ptp.settings, org, latest.build_id, latest.digest) if latest else None
+        since = base.state.ledger_position if base and base.state else params["ledger_position"]
+        changes = builds.changes_between(tx, since, params["ledger_position"])
+    state = (params["as_of"], params["ledger_position"], params["policy_version"], publish.made_by(), increment.files_now(warehouse))
+    return increment.decide(ptp.settings, org, base, increment.State(*state), changes, partial(customers_of, ptp.settings, org))
 
 
 def business_day(text: str, timezone: str) -> date:
@@ -105,8 +130,10 @@ def _stage(stage: str, description: str, python_steps: Mapping[str, PythonStep] 
 
     @dg.multi_asset(name=stage, specs=model_specs(stage), check_specs=check_specs(stage), description=description)
     def run(ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]) -> Results:
+        from ptp_pipeline.warehouse import increment
+
         ptp.progress(description)
-        warehouse = ptp.warehouse(org_lock)
+        warehouse = increment.warehouse(ptp.settings, org_lock)
         with in_words():
             made = warehouse.run_stage(stage, python_steps)
         yield from results(stage, made)
@@ -144,14 +171,15 @@ BUILD = ["published", "build"]
 def published(
     context: dg.AssetExecutionContext, config: Publication, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
 ) -> Results:
-    from ptp_pipeline.warehouse import publish
+    from ptp_pipeline.warehouse import increment, publish
 
     ptp.progress("Publishing")
     params = ptp.warehouse(org_lock).params()
     answer = publish.Answer(
         org_lock, params["as_of"], context.run_id, datetime.now(UTC), params["ledger_position"], params["policy_version"]
     )
-    with in_words(), publish.draft(ptp.settings, answer) as draft:
+    scope = increment.current(ptp.settings, org_lock)
+    with in_words(), publish.draft_of(ptp.settings, answer, scope) as draft:
         yield from results("published", draft.stats())
         checks = list(check_results("published", draft.violations()))
         yield from checks

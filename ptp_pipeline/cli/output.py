@@ -2,7 +2,9 @@
 
 import json
 import re
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+# Readable text is not wider than this.
+_WIDTH = 100
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?( ?%| [A-Z]{3})?")
 
 
@@ -66,6 +70,16 @@ def heading(text: str) -> None:
         print(f"\n\033[1m{visible(text)}\033[0m")
     else:
         print(f"\n{visible(text)}")
+
+
+def paragraph(text: Any, indent: int = 0) -> None:
+    """Sentences, wrapped at 100 columns or the width of a narrower terminal; lines after the first stand further in."""
+    width = min(_WIDTH, shutil.get_terminal_size((_WIDTH, 24)).columns)
+    print(
+        textwrap.fill(
+            visible(text), max(width, 40), initial_indent=" " * indent, subsequent_indent=" " * (indent * 2), break_on_hyphens=False
+        )
+    )
 
 
 def facts(pairs: Mapping[str, Any]) -> None:

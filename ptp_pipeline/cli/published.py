@@ -61,6 +61,43 @@ select
     (select count(*) from invoices) as invoices,
     (select count(*) from customers) as customers
 """
+_PAYMENT = """
+select p.*, f.file_name
+from payments as p
+left join (select file_sha256, any_value(file_name) as file_name from files where feed = 'payments' group by 1) as f
+    on p.file_sha256 = f.file_sha256
+where p.payment_id = $id
+"""
+# By which rule money was laid out over a schedule: what was due, then the surplus by the rule of the commitment.
+_ALLOCATIONS = """
+select
+    *,
+    case
+        when applied_as = 'carried_credit' then 'carried'
+        when applied_as = 'held_credit' then 'held'
+        when due_date < applied_on then 'past_due'
+        when due_date = applied_on then 'due_that_day'
+        else overpayment_rule
+    end as laid_out_as
+from allocations
+"""
+_NEAR = """
+with ids as (
+    select commitment_id as id from commitments
+    union all
+    select payment_id from payments
+    union all
+    select invoice_id from invoices
+    union all
+    select customer_id from customers
+)
+
+select distinct id, damerau_levenshtein(lower(id), lower($id)) as distance
+from ids
+where abs(length(id) - length($id)) < 3 and distance < least(3, length($id))
+order by distance, id
+limit 5
+"""
 
 
 @dataclass(frozen=True)
@@ -152,9 +189,11 @@ def show(build: Build, object_id: str) -> Row:
     for kind, finder in {"commitment": _commitment, "payment": _payment, "invoice": _invoice, "customer": _customer}.items():
         if found := finder(build, object_id):
             return {"kind": kind, "id": object_id, "as_of": build.as_of, **found}
+    near = [row["id"] for row in build.rows(_NEAR, {"id": object_id})]
     raise UsageError(
         f"Nothing published has the id {object_id!r}.",
-        "Ids are exact: commitment, payment, invoice or customer. What is pending is listed by `ptp pending`.",
+        (f"Close to it: {', '.join(near)}. " if near else "")
+        + "Ids are exact: commitment, payment, invoice or customer. What is pending is listed by `ptp pending`.",
     )
 
 
@@ -166,7 +205,7 @@ def _commitment(build: Build, object_id: str) -> Row | None:
     return {
         "versions": versions,
         "installments": build.rows("select * from installments where commitment_id = $id order by version, sequence", key),
-        "allocations": build.rows("select * from allocations where commitment_id = $id order by received_date, payment_id, sequence", key),
+        "allocations": build.rows(f"{_ALLOCATIONS} where commitment_id = $id order by received_date, payment_id, version, sequence", key),
         "chargebacks": build.rows("select * from chargebacks where commitment_id = $id order by charged_back_on, payment_id", key),
         "transitions": build.rows("select * from transitions where commitment_id = $id order by effective_on, version, sequence", key),
     }
@@ -174,18 +213,20 @@ def _commitment(build: Build, object_id: str) -> Row | None:
 
 def _payment(build: Build, object_id: str) -> Row | None:
     key = {"id": object_id}
-    found = build.rows("select * from payments where payment_id = $id", key)
+    found = build.rows(_PAYMENT, key)
     if not found:
         return None
     return {
         "payment": found[0],
-        "allocations": build.rows("select * from allocations where payment_id = $id order by commitment_id, version, sequence", key),
+        "decisions": build.rows("select * from decisions where payment_id = $id order by part", key),
+        "allocations": build.rows(f"{_ALLOCATIONS} where payment_id = $id order by commitment_id, version, sequence", key),
         "returns": build.rows("select * from returns where payment_id = $id or returned_by = $id order by returned_on, returned_by", key),
         "chargebacks": build.rows(
             "select * from chargebacks where payment_id = $id or charged_payment_id = $id order by charged_back_on, payment_id, sequence",
             key,
         ),
         "reversed_by": build.rows("select * from payments where reverses_payment_id = $id order by received_date, payment_id", key),
+        "suggestions": build.rows("select * from suggestions where payment_id = $id order by rank", key),
     }
 
 

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from ptp_pipeline.cli import output, published
+from ptp_pipeline.cli import output, published, stories
 from ptp_pipeline.cli.frame import Json, Org, command, launcher, settings
 from ptp_pipeline.cli.runs import print_broken_today
-from ptp_pipeline.errors import UsageError
+from ptp_pipeline.errors import UsageError, WorkFailed
 
 
 class Format(StrEnum):
@@ -72,11 +72,19 @@ def show(
     org: Org,
     as_json: Json = False,
 ) -> None:
-    """Show one commitment, payment, invoice or customer: terms, schedule, money, verdicts, history."""
+    """Tell all about a commitment, payment, invoice or customer; of a payment also what would have happened otherwise."""
     with published.open_build(settings(), org) as build:
         found = published.show(build, object_id)
+    if found["kind"] == "payment":
+        found |= _otherwise(org, found)
     if as_json:
         output.print_json({"org": org, **found})
+        return
+    if found["kind"] == "payment":
+        stories.payment(found, org)
+        return
+    if found["kind"] == "commitment":
+        stories.commitment(found)
         return
     print(f"{found['kind'].capitalize()} {object_id}, as of {found['as_of']}")
     for title, value in found.items():
@@ -87,25 +95,36 @@ def show(
             _print_rows(title, value)
 
 
+def _otherwise(org: str, shown: published.Row) -> published.Row:
+    """What would have become of a payment otherwise, or why that cannot be said: it takes the tables of the last run."""
+    from ptp_pipeline.domain.money import to_decimal
+    from ptp_pipeline.warehouse.whatif import alternatives
+
+    payment = shown["payment"]
+    if payment["kind"] != "payment":
+        return {"otherwise": [], "otherwise_problem": None}
+    try:
+        found = alternatives(settings(), org, payment["payment_id"], shown["as_of"])
+    except WorkFailed as problem:
+        return {"otherwise": [], "otherwise_problem": f"{problem.message} The next run makes them anew."}
+    published_now = sorted((a["commitment_id"], a["version"], a["sequence"], a["amount"]) for a in shown["allocations"])
+    for one in found:
+        if (
+            sorted((p.commitment_id, p.version, p.sequence, to_decimal(p.amount_minor, payment["currency"])) for p in one.now)
+            != published_now
+        ):
+            return {"otherwise": [], "otherwise_problem": "The tables of the last run are not those of what is published."}
+    return {"otherwise": stories.otherwise(found, payment["currency"]), "otherwise_problem": None}
+
+
 _SHOWN = {
-    "installments": ["version", "sequence", "due_date", "amount", "paid_amount", "outstanding_amount", "status", "verdict", "reason"],
-    "allocations": ["received_date", "payment_id", "commitment_id", "version", "sequence", "amount", "explanation"],
-    "returns": ["returned_on", "kind", "returned_by", "payment_id", "amount"],
-    "chargebacks": ["charged_back_on", "payment_id", "charged_payment_id", "commitment_id", "version", "sequence", "due_date", "amount"],
-    "transitions": ["effective_on", "version", "sequence", "from_state", "to_state", "cause"],
     "commitments": ["commitment_id", "version", "kind", "status", "agreed_on", "total_amount", "outstanding_amount", "next_due_date"],
     "invoices": ["invoice_id", "invoice_date", "due_date", "amount", "open_amount"],
     "unmatched_payments": ["payment_id", "received_date", "amount", "reason"],
-    "reversed_by": ["payment_id", "kind", "received_date", "amount"],
 }
 
 
 def _print_rows(title: str, rows: list[published.Row]) -> None:
-    if title == "versions":
-        for row in rows:
-            output.facts({name: cell for name, cell in _readable(row).items() if cell not in (None, "")})
-            print()
-        return
     columns = [c for c in _SHOWN[title] if not rows or c in rows[0]]
     output.table([c.replace("_", " ") for c in columns], [[_readable(row)[c] for c in columns] for row in rows])
 

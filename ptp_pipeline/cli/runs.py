@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AsOf = Annotated[str, typer.Option("--as-of", metavar="DATE", help="Business date to answer for; default today in the org's time zone.")]
 MakeCurrent = Annotated[bool, typer.Option("--make-current", help="Publish as current even when a build of a later date is there.")]
+Full = Annotated[bool, typer.Option("--full", help="Make the rows of all customers, also where those of a few would do.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,11 +28,11 @@ def register(app: typer.Typer) -> None:
     command(app, "rebuild --org acme")(rebuild)
 
 
-def run(*, org: Org, as_of: AsOf = "", make_current: MakeCurrent = False, as_json: Json = False) -> None:
+def run(*, org: Org, as_of: AsOf = "", make_current: MakeCurrent = False, full: Full = False, as_json: Json = False) -> None:
     """Take the inbox in, match, judge and publish. Doing it again changes nothing that has not changed."""
     ledger = open_ledger()
     require_org(ledger, org)
-    _run(ledger, org, _business_date(ledger, org, as_of), make_current=make_current, as_json=as_json)
+    _run(ledger, org, _business_date(ledger, org, as_of), make_current=make_current, full=full, as_json=as_json)
 
 
 def rebuild(*, org: Org, as_of: AsOf = "", make_current: MakeCurrent = False, as_json: Json = False) -> None:
@@ -44,7 +45,7 @@ def rebuild(*, org: Org, as_of: AsOf = "", make_current: MakeCurrent = False, as
     # Between this lock and the run's own, another run may start: it makes everything anew just the same, and ours says who runs.
     with run_lock.hold(ledger, org, f"ptp rebuild on {socket.gethostname()}, process {os.getpid()}"):
         shutil.rmtree(settings().warehouse(org), ignore_errors=True)
-    _run(ledger, org, day, make_current=make_current, as_json=as_json)
+    _run(ledger, org, day, make_current=make_current, full=True, as_json=as_json)
 
 
 def _business_date(ledger: "Ledger", org: str, as_of: str) -> date | None:
@@ -62,11 +63,11 @@ def _business_date(ledger: "Ledger", org: str, as_of: str) -> date | None:
     return day
 
 
-def _run(ledger: "Ledger", org: str, day: date | None, *, make_current: bool, as_json: bool) -> None:
+def _run(ledger: "Ledger", org: str, day: date | None, *, make_current: bool, full: bool, as_json: bool) -> None:
     from ptp_pipeline.run import run_org
 
     with output.progress(quiet=as_json) as progress:
-        outcome = run_org(settings(), org, as_of=day, make_current=make_current, progress=progress, ledger=ledger)
+        outcome = run_org(settings(), org, as_of=day, make_current=make_current, full=full, progress=progress, ledger=ledger)
     if as_json:
         output.print_json(
             {

@@ -50,3 +50,13 @@ def latest(tx: Transaction) -> BuildRow | None:
         " order by recorded_at desc, build_id desc limit 1"
     )
     return BuildRow(**row) if row else None
+
+
+def changes_between(tx: Transaction, position: int, now: int) -> list[tuple[str, str]]:
+    """Acts after one position of the ledger, up to another, that change what a run reads: action, and of a file its feed."""
+    rows = tx.all(
+        "select action, case when action = 'file.accepted' then coalesce(after ->> 'feed', '') else '' end as feed from ptp.audit_event"
+        " where org_id = ptp.current_org() and changes_inputs and seq > %s and seq <= %s order by seq",
+        [position, now],
+    )
+    return [(row["action"], row["feed"]) for row in rows]

@@ -158,11 +158,11 @@ PythonStep = Callable[["duckdb.DuckDBPyConnection"], None]
 
 
 class Warehouse:
-    """One org's derived tables: `<home>/warehouse/<org>/<stage>/<table>.parquet`."""
+    """One org's derived tables: `<home>/warehouse/<org>/<stage>/<table>.parquet`; with `place`, the stages of a folder in there."""
 
-    def __init__(self, settings: Settings, org: str) -> None:
+    def __init__(self, settings: Settings, org: str, place: str = "") -> None:
         self.settings = settings
-        self.root = settings.warehouse(org)
+        self.root = settings.warehouse(org) / place
 
     def stage_dir(self, stage: str) -> Path:
         return self.root / stage
@@ -278,6 +278,10 @@ class Warehouse:
             shutil.rmtree(doomed, ignore_errors=True)
         else:
             fresh.rename(old)
+
+    def stamp(self, stage: str) -> str:
+        """What tells one making of a stage from another; empty when there is none."""
+        return str(self._stamp(stage)["id"])
 
     def _stamp(self, stage: str) -> dict[str, Any]:
         try:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -21,6 +21,7 @@ from ptp_pipeline import __version__
 from ptp_pipeline.domain.export import guard_sql
 from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
+from ptp_pipeline.warehouse import increment
 from ptp_pipeline.warehouse.checks import Violation, run_checks
 from ptp_pipeline.warehouse.expectations import Validation
 from ptp_pipeline.warehouse.expectations import validate as validate_tables
@@ -36,6 +37,7 @@ from ptp_pipeline.warehouse.models import (
     table_stats,
 )
 from ptp_pipeline.warehouse.sentences import sentences_of
+from ptp_pipeline.warehouse.suggestions import SUGGESTION_STEPS
 
 if TYPE_CHECKING:
     import duckdb
@@ -176,6 +178,16 @@ def _checked(written: Draft, *, make_current: bool, validate: bool) -> Build:
     return build
 
 
+def draft_of(settings: Settings, answer: Answer, scope: "increment.Scope | None") -> AbstractContextManager[Draft]:
+    """The draft of a run: a whole build, or an increment to the build that its scope names."""
+    if scope is None:
+        return draft(settings, answer)
+    if _manifest(settings.published(answer.org) / scope.base).get("digest") != scope.base_digest:
+        raise WorkFailed(f"Build {scope.base}, which this run was to start from, is gone.", "Run the whole job again.")
+    customers = increment.customers_file(settings, answer.org)
+    return delta_draft(settings, answer, scope.base, customers, increment.part(settings, answer.org))
+
+
 @contextmanager
 def draft(settings: Settings, answer: Answer) -> Iterator[Draft]:
     """A whole build from the org's warehouse. Raises WorkFailed when that was made for another date, or not at all."""
@@ -205,7 +217,9 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
     `base` is the id of the build it starts from, `customers` a Parquet file with the column `customer_id`, and `delta` a warehouse with
     the facts and outcomes of those customers and of nobody else; its `raw.files`, `raw.quarantine` and ledger settings are the whole
     org's. The result equals a full build if nobody else's rows would be different: who the customers are is the caller's business, and
-    for another as_of than the base's that is everyone whose rows depend on the day. Raises WorkFailed when the base does not serve.
+    for another as_of than the base's that is everyone whose rows depend on the day. Suggestions look at everybody's commitments and are
+    made anew, from the tables of the new build and the ledger stage of the org's own warehouse. Raises WorkFailed when the base does not
+    serve.
     """
     source = settings.published(answer.org) / base
     digests = _base_digests(source, base)
@@ -225,6 +239,7 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
             if model.is_kept and model.scope == BY_CUSTOMER:
                 digests[model.table] += _replace_rows(con, model)
         con.execute("drop schema published cascade; create schema published")
+        _suggest(con, Warehouse(settings, answer.org))
         for model in models:
             if not model.is_kept:
                 create_table(con, model)
@@ -273,8 +288,11 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     manifest = {
         **asdict(build),
         "path": build_id,
+        "ledger_position": answer.ledger_position,
+        "policy_version": answer.policy_version,
         "version": __version__,
         "digest_method": _digest_method(),
+        "made_by": made_by(),
         # As text: they are wider than the integers of most JSON readers.
         "table_digests": {name: [found.rows, str(found.hashes)] for name, found in written.digests.items()},
     }
@@ -413,12 +431,86 @@ def _replace_rows(con: "duckdb.DuckDBPyConnection", model: Model) -> TableDigest
     return change
 
 
+# The tables that suggestions are made from, as a build has them: what the stages of a whole run would have held.
+_AS_BUILT = {
+    "ledger.currencies": "select * from everybody.main.ledger_currencies",
+    "ledger.commitments": "select * from everybody.main.ledger_commitments",
+    "core.customers": "select customer_id, customer_name from built.customers",
+    "core.invoices": "select invoice_id, customer_id from built.invoices",
+    "core.versions": "select commitment_id, version, customer_id, currency, agreed_on as effective_from, effective_to, overpayment_rule"
+    " from built.commitments where approved_by is not null",
+    "core.commitment_invoices": "select commitment_id, version, unnest(list_distinct(v.invoice_ids)) as invoice_id"
+    " from everybody.main.ledger_versions as v"
+    " semi join everybody.core.versions as c using (commitment_id, version)",
+    "core.installments": "select i.commitment_id, i.version, i.sequence, i.due_date,"
+    " ((i.amount - i.charged_back_amount) * s.scale)::bigint as amount_minor"
+    " from built.stored.installments as i join everybody.main.scales as s using (currency) where not i.is_added",
+    "matching.debits": "select c.commitment_id, c.version, c.sequence, c.due_date, (c.amount * s.scale)::bigint as amount_minor,"
+    " null::date as valid_to from built.chargebacks as c join everybody.main.scales as s using (currency)",
+    "matching.decisions": "select payment_id, commitment_id, is_stale from built.decisions",
+    "matching.allocations": "select a.payment_id, a.commitment_id, a.version, a.sequence, (a.amount * s.scale)::bigint as amount_minor"
+    " from built.stored.allocations as a join everybody.main.scales as s using (currency)",
+    "matching.payments": "select p.* exclude (amount, allocated_amount, unapplied_amount, reversed_amount),"
+    " (p.amount * s.scale)::bigint as amount_minor, (p.allocated_amount * s.scale)::bigint as allocated_minor,"
+    " (p.unapplied_amount * s.scale)::bigint as unapplied_minor"
+    " from built.stored.payments as p join everybody.main.scales as s using (currency)",
+}
+
+
+def _suggest(con: "duckdb.DuckDBPyConnection", whole: Warehouse) -> None:
+    """Make matching.suggestions of all payments of `built`, and matching.payments to go with it, in place of those of some customers."""
+    with con.cursor() as cursor:
+        cursor.execute("set timezone = 'UTC'; attach ':memory:' as everybody; use everybody")
+        for table in ("currencies", "commitments", "versions"):
+            path = whole.stage_dir("ledger") / f"{table}.parquet"
+            cursor.execute(f"create view ledger_{table} as from read_parquet({sql_text(path)})")
+        cursor.execute("create view scales as select currency, (10 ** exponent)::bigint as scale from ledger_currencies")
+        cursor.execute("create schema ledger; create schema core; create schema matching")
+        for name, rows in _AS_BUILT.items():
+            cursor.execute(f"create view {name} as {rows}")
+        for model in stage_models("matching"):
+            if model.table.startswith("suggestion"):
+                create_table(cursor, model)
+                if step := SUGGESTION_STEPS.get(model.table):
+                    step(cursor)
+        cursor.execute("use memory")
+    for table in ("suggestions", "payments"):
+        con.execute(f"create or replace view matching.{table} as from everybody.matching.{table}")
+
+
+def state_of(settings: Settings, org: str, build_id: str, digest: str) -> "increment.Base | None":
+    """What the org's current build was made of, if it is the build of this id and digest; None otherwise."""
+    import duckdb
+
+    folder = settings.published(org) / build_id
+    manifest = _manifest(folder)
+    if manifest.get("digest") != digest or settings.current_build(org).resolve().name != build_id:
+        return None
+    if not {"ledger_position", "policy_version", "made_by", "table_digests"} <= manifest.keys():
+        return increment.Base(build_id, digest, None)
+    try:
+        with duckdb.connect() as con:
+            con.execute(f"attach {sql_text(folder / DATABASE)} as base (read_only)")
+            rows = con.execute("select file_sequence, feed, file_sha256, rows_in from base.files").fetchall()
+    except duckdb.Error:  # a build that does not open any more
+        return increment.Base(build_id, digest, None)
+    files = frozenset(increment.File(*row) for row in rows)
+    day = date.fromisoformat(manifest["as_of"])
+    state = increment.State(day, manifest["ledger_position"], manifest["policy_version"], manifest["made_by"], files)
+    return increment.Base(build_id, digest, state)
+
+
+def made_by() -> str:
+    """Program, models and digests of now: builds that agree on them can be made from one another."""
+    return increment.made_by(__version__, _digest_method())
+
+
 def _base_digests(source: Path, base: str) -> dict[str, TableDigest]:
     """What the base build says about its tables. Raises WorkFailed when it was made by another version."""
     manifest = _manifest(source)
     found = {name: TableDigest(rows, int(hashes)) for name, (rows, hashes) in manifest.get("table_digests", {}).items()}
     expected = {m.table for m in _kept_models()}
-    if manifest.get("version") != __version__ or manifest.get("digest_method") != _digest_method() or found.keys() != expected:
+    if manifest.get("made_by") != made_by() or found.keys() != expected:
         raise WorkFailed(f"Build {base} was made by another version or is gone: the next one must be made whole.")
     return found
 

@@ -1,7 +1,7 @@
 -- grain: one row per suggestion where a payment may belong, at most three per payment
 -- description: For payments with money left over, and those that name something this book does not hold: commitments they may belong to, best
 --   first, with what speaks for each. Nothing follows from a suggestion until a person accepts it.
--- scope: customer_id
+-- scope: whole
 -- columns:
 --   payment_id: the payment
 --   rank: 1 is the best
@@ -35,6 +35,6 @@ select
     g.correction,
     g.note,
 from matching.suggestions g
-join raw.payments p using (payment_id)
+join matching.payments p using (payment_id)
 join published.scales s on p.currency = s.currency
 order by payment_id, rank

@@ -37,7 +37,7 @@ def model_specs(stage: str) -> list[dg.AssetSpec]:
         for reference in models[name].references:
             if reference in models and not models[reference].is_kept:
                 found |= visible_references(reference)
-            elif reference != name:
+            elif reference != name and (reference in models or not reference.startswith(f"{stage}.")):  # else made by a Python step
                 found.add(reference)
         return found
 

@@ -22,7 +22,8 @@ create table matching.book_charges (
     replay_id bigint, event_key bigint, returned_by varchar, payment_id varchar, commitment_key bigint, amount_minor bigint, problem varchar
 );
 create table matching.book_debits (
-    replay_id bigint, event_key bigint, returned_by varchar, version_key bigint, installment_key bigint, debited_on date, amount_minor bigint
+    replay_id bigint, event_key bigint, returned_by varchar, version_key bigint, installment_key bigint, debited_on date,
+    amount_minor bigint
 );
 
 -- An epoch begins with what the replay that holds today did up to there.
@@ -67,8 +68,11 @@ known as (
         r.replay_id,
         e.* exclude (group_id),
         coalesce(u.is_run, false) as is_run,
-        case when e.kind <> 'payment' then e.event_key when e.target_id < 0 and u.is_run then e.target_id when e.target_id < 0 then e.event_key end
-            as barrier
+        case
+            when e.kind = 'payment' and e.target_id > 0 then null
+            when e.kind = 'payment' and u.is_run then e.target_id
+            else e.event_key
+        end as barrier
     from replays as r
     inner join matching.group_events as e
         on r.group_id = e.group_id and e.event_key >= r.from_key and (r.valid_to is null or e.on_date < r.valid_to)
@@ -99,7 +103,10 @@ levelled as (
 ),
 
 lengths as (
-    select replay_id, segment, sum(max(level)) over (partition by replay_id order by segment rows unbounded preceding) - max(level) as before
+    select
+        replay_id,
+        segment,
+        sum(max(level)) over (partition by replay_id order by segment rows unbounded preceding) - max(level) as before
     from levelled
     group by replay_id, segment
 )
@@ -348,8 +355,9 @@ wanted as (
 select
     line_id,
     installment_key,
-    greatest(0, least(want, minor - (sum(want) over (partition by line_id order by installment_key rows unbounded preceding) - want)))::bigint as take
+    greatest(0, least(want, minor - (sum(want) over in_order - want)))::bigint as take
 from wanted
+window in_order as (partition by line_id order by installment_key rows unbounded preceding)
 qualify take > 0
 """
 _SPREAD_STEP = """
@@ -368,7 +376,10 @@ delete from matching.candidates where left_minor = 0
 
 _LINES = """
 create or replace table matching.turn_money as
-select l.line_id, o.receipt_key, sum(o.left_minor) over (partition by l.line_id order by o.receipt_key rows unbounded preceding) as upto_minor
+select
+    l.line_id,
+    o.receipt_key,
+    sum(o.left_minor) over (partition by l.line_id order by o.receipt_key rows unbounded preceding) as upto_minor
 from matching.offered as o
 inner join matching.lines as l on o.replay_id = l.replay_id and o.target_id = l.target_id;
 
@@ -414,7 +425,10 @@ where d.replay_id = a.replay_id and d.installment_key = a.installment_key
 _TAKE = """
 create or replace table matching.taken as
 with placed as (
-    select s.*, w.minor, sum(s.left_minor) over (partition by s.replay_id order by s.place rows unbounded preceding) - s.left_minor as before_minor
+    select
+        s.*,
+        w.minor,
+        sum(s.left_minor) over (partition by s.replay_id order by s.place rows unbounded preceding) - s.left_minor as before_minor
     from ({sources}) as s inner join ({wanted}) as w on s.replay_id = w.replay_id
 )
 
@@ -546,7 +560,8 @@ select
     c.minor,
     case
         when c.version_key is null
-            then 'Commitment ' || v.commitment_id || ' was not in force on ' || strftime(c.on_date, '%-d %b %Y') || ': nothing is owed under it any more.'
+            then 'Commitment ' || v.commitment_id || ' was not in force on ' || strftime(c.on_date, '%-d %b %Y')
+                || ': nothing is owed under it any more.'
     end
 from matching.charged_commitments as c
 inner join matching.version_keys as v on c.commitment_key = v.version_key
@@ -555,7 +570,14 @@ where c.rank = {rank};
 create or replace table matching.debited as
 with covered as (select replay_id, sum(amount_minor) as minor from matching.taken group by replay_id)
 
-select c.replay_id, c.event_key, c.returned_by, c.version_key, l.installment_key, c.on_date, (c.minor - coalesce(o.minor, 0))::bigint as minor
+select
+    c.replay_id,
+    c.event_key,
+    c.returned_by,
+    c.version_key,
+    l.installment_key,
+    c.on_date,
+    (c.minor - coalesce(o.minor, 0))::bigint as minor
 from matching.charged_commitments as c
 left join covered as o on c.replay_id = o.replay_id
 inner join matching.debit_lines as l on c.version_key = l.version_key and c.on_date = l.debited_on
@@ -586,9 +608,7 @@ def replay_groups(con: "duckdb.DuckDBPyConnection") -> None:
     con.execute("drop view if exists matching.turn_money; drop view if exists matching.turn_dues")
     for replays, state in ((_FINAL_REPLAYS, _FINAL_STATE), (_EPOCH_REPLAYS, _EPOCH_STATE)):
         con.execute(_EVENTS.format(replays=replays))
-        turns = con.execute(
-            "select turn, list_sort(list(distinct kind)) from matching.book_events group by turn order by turn"
-        ).fetchall()
+        turns = con.execute("select turn, list_sort(list(distinct kind)) from matching.book_events group by turn order by turn").fetchall()
         if turns:
             con.execute(state)
             con.execute(_KNOWN)

@@ -52,7 +52,7 @@ class Model:
     def references(self) -> frozenset[str]:
         """Names (`stage.table`) of the tables this one reads, and of the one whose Python step makes what it reads."""
         read = {f"{s}.{t}" for s, t in _REFERENCE.findall(_COMMENT.sub("", self.sql))}
-        return frozenset(read | ({f"{self.stage}.{self.after}"} if self.after else set()))
+        return frozenset(read | {f"{self.stage}.{table.strip()}" for table in self.after.split(",") if table})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@
 --   installment_key: installment
 --   amount_minor: amount applied (minor units)
 -- keep: no
--- after: applied
+-- after: applied, target_members
 select
     group_id as replay_id,
     event_key,

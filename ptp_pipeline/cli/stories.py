@@ -183,6 +183,10 @@ def _condition(row: Row) -> str:
     return f"With rule {rules} instead of {row['was']} on {row['commitment_id']}{version}"
 
 
+# More places than these are summed up: `--json` has them all.
+_PLACES_TOLD = 4
+
+
 def _otherwise(one: "Alternative", currency: str) -> str:
     gained, lost = one.gained(), one.lost()
     if not gained and not lost:
@@ -194,12 +198,15 @@ def _otherwise(one: "Alternative", currency: str) -> str:
     said = [
         f"{output.minor_money(p.amount_minor, currency)} would have gone{by if n == 0 else ''} to {_place(p)}" for n, p in enumerate(gained)
     ]
+    if len(gained) > _PLACES_TOLD:
+        total = output.minor_money(sum(p.amount_minor for p in gained), currency)
+        said = [f"{total} would have gone{by} to {len(gained)} installments, from {_place(gained[0])} to {_place(gained[-1])}"]
     if missing > 0:
         said.append(f"{output.minor_money(missing, currency)} would have stayed unapplied")
     # What would only have got there on another day is no other place.
     other_day = {(p.commitment_id, p.version, p.sequence, p.amount_minor) for p in gained}
     instead = [p for p in lost if (p.commitment_id, p.version, p.sequence, p.amount_minor) not in other_day]
-    places = " and ".join(map(_place, instead))
+    places = " and ".join(map(_place, instead)) if len(instead) <= _PLACES_TOLD else f"{len(instead)} other installments"
     return ", and ".join(said) + ((", instead of " if gained else " instead of going to ") + places if places else "")
 
 

@@ -82,18 +82,6 @@ sums as (
     group by payment_id
 ),
 
-history as (
-    select
-        commitment_id,
-        min(agreed_on) filter (where decision = 'approve') as first_agreed_on,
-        min(cancelled_on) filter (where decision = 'approve') as cancelled_on,
-        bool_or(decision is null) as is_pending,
-        bool_or(decision = 'send_back') as is_sent_back,
-    from ledger.versions
-    semi join decided using (commitment_id)
-    group by commitment_id
-),
-
 in_force as (
     select d.payment_id, d.part,
     from decided as d
@@ -138,7 +126,7 @@ told as (
     from decided as d
     inner join whole as w on d.payment_id = w.payment_id
     left join sums as s on d.payment_id = s.payment_id
-    left join history as h on d.commitment_id = h.commitment_id
+    left join matching.commitment_histories as h on d.commitment_id = h.commitment_id
     left join in_force as f on d.payment_id = f.payment_id and d.part = f.part
 )
 

@@ -4,17 +4,6 @@
 --   receipt_key: receipt
 --   problem: why the commitment named cannot take the money
 -- keep: no
-with history as (
-    select
-        commitment_id,
-        min(agreed_on) filter (where decision = 'approve') as first_agreed_on,
-        min(cancelled_on) filter (where decision = 'approve') as cancelled_on,
-        bool_or(decision is null) as is_pending,
-        bool_or(decision = 'send_back') as is_sent_back,
-    from ledger.versions
-    group by commitment_id
-)
-
 select
     d.receipt_key,
     case
@@ -36,5 +25,5 @@ from matching.directions as d
 inner join matching.receipts as r on d.receipt_key = r.receipt_key
 inner join raw.payments as p on r.payment_id = p.payment_id
 inner join ledger.commitments as c on d.commitment_id = c.commitment_id
-left join history as h on d.commitment_id = h.commitment_id
+left join matching.commitment_histories as h on d.commitment_id = h.commitment_id
 where d.version_key is null

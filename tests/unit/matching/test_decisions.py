@@ -9,14 +9,15 @@ from ptp_pipeline.warehouse.models import create_table, stage_models
 
 from .books import Book, match, rows
 
-DECISIONS = next(model for model in stage_models("matching") if model.table == "decisions")
+MODELS = [model for model in stage_models("matching") if model.table in ("commitment_histories", "decisions")]
 
 
 def decisions(book: Book, seed: int = 0) -> list[dict[str, Any]]:
     with duckdb.connect(":memory:") as con:
         con.execute("set timezone = 'UTC'")
         book.load(con, seed)
-        create_table(con, DECISIONS)
+        for model in MODELS:
+            create_table(con, model)
         return sorted(rows(con, "matching.decisions"), key=lambda row: (row["payment_id"], row["part"]))
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ptp_pipeline.resources import Ptp, org_lock
+from ptp_pipeline.resources import Ptp, org_lock, per_run
 from ptp_pipeline.settings import Settings
 
 
@@ -17,7 +17,7 @@ def build_defs(settings: Settings | None = None, ptp: Ptp | None = None) -> dg.D
         jobs=[run_org_job, daily_mail_job, deliver_mail_job],
         sensors=ALL_SENSORS,
         schedules=ALL_SCHEDULES,
-        resources={"ptp": ptp or Ptp(settings), "org_lock": org_lock},
+        resources={"ptp": per_run(ptp or Ptp(settings)), "org_lock": org_lock},
         # One process per run: a process per step costs about two seconds each.
         executor=dg.in_process_executor,
     )

@@ -16,6 +16,7 @@ from ptp_pipeline.cli.frame import (
     confirm,
     launcher,
     open_ledger,
+    operator,
     person,
     person_or_operator,
     require_org,
@@ -156,7 +157,7 @@ def _decide(
     ledger = open_ledger()
     require_org(ledger, org)
     actor = _with_code(ledger, org, user) if code else person(ledger, org, token)
-    waiting, policy = _waiting(ledger, org, actor)
+    waiting, policy = _waiting(ledger, org, operator() if code else actor)
     chosen, left = _choose(waiting, ids, all_pending=all_pending, mine=_mine(decision, waiting, policy, actor.name, actor.role))
     if all_pending and not as_json:
         _show_batch(chosen)
@@ -184,7 +185,6 @@ _FEW = 20
 
 def _with_code(ledger: "Ledger", org: str, user: str) -> "Actor":
     """Who a code claims to be for: enough to look up what they may decide; the ledger checks the code itself."""
-    from ptp_pipeline.cli.frame import operator
     from ptp_pipeline.ledger import users
     from ptp_pipeline.ledger.connection import Actor
 

@@ -103,9 +103,11 @@ def settings() -> "Settings":
 
 def open_ledger() -> "Ledger":
     """The ledger of this installation; its server starts with the first statement."""
+    from uuid import uuid4
+
     from ptp_pipeline.ledger.connection import Ledger
 
-    return Ledger(settings())
+    return Ledger(settings(), run=f"cli-{uuid4().hex[:12]}")
 
 
 def operator() -> "Actor":

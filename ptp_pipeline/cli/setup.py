@@ -91,7 +91,7 @@ def _findings(where: "Settings", ledger: "Ledger") -> Iterator[Finding]:
     yield reached
     if reached.status == _FAILED:
         return
-    yield _checked("database roles", lambda: _roles(ledger), "Take the extra rights away from ptp_app and ptp_ops; see docs.")
+    yield _checked("database roles", lambda: _roles(ledger), "Take the extra rights away from ptp_app, ptp_pipeline and ptp_ops; see docs.")
     yield _checked("Dagster storage", lambda: _dagster_storage(ledger), f"Run `{launcher()} init`.")
     from ptp_pipeline.ledger import orgs
 
@@ -136,7 +136,7 @@ def _ledger(ledger: "Ledger") -> str:
 
 def _roles(ledger: "Ledger") -> str:
     """The rules of the ledger bind only roles that are no superusers, own nothing and cannot bypass row-level security."""
-    for role in ("ptp_app", "ptp_ops"):
+    for role in ("ptp_app", "ptp_pipeline", "ptp_ops"):
         import psycopg
 
         with psycopg.connect(**ledger.parameters(role)) as con:

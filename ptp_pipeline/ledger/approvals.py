@@ -35,7 +35,14 @@ class Decision:
 
 def decide(tx: Transaction, items: Sequence[Item], decision: str, reason: str, channel: str) -> list[Decision]:
     """Decide on versions as the person who signed in: all of them or, when a rule says no to one, none."""
-    return _decide(tx, proof(tx), items, decision, reason, channel)
+    if problem := _problem(items, decision, reason):
+        raise problem
+    rows = tx.all(
+        "select commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, decided_at"
+        " from ptp.decide(%s, %s::jsonb, %s, %s, %s)",
+        [proof(tx), _as_json(items), decision, reason, channel],
+    )
+    return [Decision(**row) for row in rows]
 
 
 def _problem(items: Sequence[Item], decision: str, reason: str) -> UsageError | None:
@@ -46,17 +53,6 @@ def _problem(items: Sequence[Item], decision: str, reason: str) -> UsageError | 
     if not items:
         return UsageError("There is nothing to decide on.", "Name the commitments.")
     return None
-
-
-def _decide(tx: Transaction, with_proof: str | None, items: Sequence[Item], decision: str, reason: str, channel: str) -> list[Decision]:
-    if problem := _problem(items, decision, reason):
-        raise problem
-    rows = tx.all(
-        "select commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, decided_at"
-        " from ptp.decide(%s, %s::jsonb, %s, %s, %s)",
-        [with_proof, _as_json(items), decision, reason, channel],
-    )
-    return [Decision(**row) for row in rows]
 
 
 def issue_code(tx: Transaction, items: Sequence[Item], hours: int = 24) -> str:
@@ -82,19 +78,19 @@ def decide_with_code(
     problem = _problem(items, decision, reason)
     if problem and origin != "dagster":
         raise problem
+    who = Actor(user_name, "none", "code", origin, present_code(ledger, org, user_name, code, origin))
     try:
-        with_proof = present_code(ledger, org, user_name, code, origin)
-        with ledger.transaction(org, Actor(name=user_name, role="none", auth="code", origin=origin)) as tx:
-            return _decide(tx, with_proof, items, decision, reason, origin)
+        with ledger.transaction(org, who) as tx:
+            return decide(tx, items, decision, reason, origin)
     except Refused as refusal:
-        with ledger.transaction(org, Actor(name="unknown", role="none", auth="code", origin=origin)) as tx:
-            audit.record(tx, "code.refused", "user", user_name[:128], refusal.message)
+        with ledger.transaction(org, who) as tx:
+            audit.record(tx, "code.refused", "user", user_name, refusal.message)
         raise
 
 
 def present_code(ledger: Ledger, org: str, user_name: str, code: str, origin: str) -> str:
     """Use up a code, in a transaction of its own; returns a proof good for a minute and the code's items. Raises Refused."""
-    with ledger.transaction(org, Actor(name=user_name, role="none", auth="code", origin=origin)) as tx:
+    with ledger.door(org, Actor(name=user_name, role="none", auth="code", origin=origin)) as tx:
         row = tx.one("select proof, refusal from ptp.redeem_code(%s, %s)", [user_name, code.strip().upper().replace("-", "")]) or {}
     if row.get("proof") is None:
         raise Refused(row.get("refusal") or "This approval code is not valid.", "Ask for a new code after signing in.")

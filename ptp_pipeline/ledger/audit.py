@@ -21,6 +21,7 @@ class AuditEvent:
     role: str
     auth: str
     origin: str
+    place: str
     run: str | None
     action: str
     object_type: str
@@ -40,15 +41,6 @@ class Verification:
     first_bad_seq: int | None
 
 
-def sign(tx: Transaction) -> None:
-    """Show the database the proof of the person acting: what follows in this transaction is recorded under that name.
-
-    Without a proof nothing happens, and the database refuses what only a person may do.
-    """
-    if shown := getattr(tx.actor, "proof", None):
-        tx.execute("select ptp.acting(%s)", [shown])
-
-
 def record(tx: Transaction, action: str, object_type: str, object_id: str, reason: str = "", before: Any = None, after: Any = None) -> None:
     """Append one event of this transaction."""
     record_many(tx, action, object_type, [(object_id, after)], reason, before)
@@ -60,7 +52,6 @@ def record_many(
     """Append one event per (object id, after), in order, in one statement."""
     from psycopg.types.json import Jsonb
 
-    sign(tx)
     tx.execute(
         "select ptp.note(%s, %s, %s::text[], %s, %s::jsonb, %s::jsonb[])",
         [
@@ -86,7 +77,8 @@ def show(
 ) -> list[AuditEvent]:
     """The newest events that fit every filter given, oldest first. `action` may end in `.` to mean all of its kind."""
     rows = tx.all(
-        "select seq, at, actor, role, auth, origin, run, action, object_type, object_id, reason, before, after, hash from ptp.audit_event"
+        "select seq, at, actor, role, auth, origin, place, run, action, object_type, object_id, reason, before, after, hash"
+        " from ptp.audit_event"
         " where (%(id)s::text is null or object_id = %(id)s"
         "        or after @> jsonb_build_object('items', jsonb_build_array(jsonb_build_object('commitment_id', %(id)s::text))))"
         " and (%(actor)s::text is null or actor = %(actor)s)"

@@ -84,7 +84,6 @@ def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
     """Log one commitment. Raises Refused when its id or the same promise is known. Policy approves at once what it grants."""
     if tx.actor.role == "analyst":
         raise Refused(f"{tx.actor.name} is an analyst and does not log commitments.")
-    audit.sign(tx)
     if source != "feed" and not new.owner:
         new = new.model_copy(update={"owner": tx.actor.name})
     (outcome,) = _log(tx, [new], source)
@@ -326,7 +325,6 @@ def terms_of(row: dict[str, Any]) -> Terms:
 
 def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) -> int:
     """Log new terms; the old version stays in force until these are approved. Returns the new version's number."""
-    audit.sign(tx)
     tx.execute("select ptp.lock_org()")
     before = _newest(tx, commitment_id)
     if (before["kind"], before["currency"]) != (terms.kind, terms.currency):
@@ -383,7 +381,6 @@ def resume(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: s
 def _event(tx: Transaction, commitment_id: str, kind: str, effective_on: dt.date, reason: str) -> None:
     if not reason.strip():
         raise UsageError("This needs a reason.", "Add --reason.")
-    audit.sign(tx)
     tx.execute(
         "insert into ptp.commitment_event (org_id, commitment_id, kind, effective_on, reason) values (ptp.current_org(), %s, %s, %s, %s)",
         [commitment_id, kind, effective_on, reason],

@@ -3,10 +3,14 @@
 Statements of use cases belong to the services beside this module.
 """
 
+import copy
+import getpass
+import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ptp_pipeline.errors import Refused, WorkFailed
@@ -17,21 +21,24 @@ if TYPE_CHECKING:
     import psycopg
 
 _RULE_CLASS = "PT"  # SQLSTATE class of the ledger's own rules; their texts are written for people
+_LOGINS = {"pipeline": "ptp_pipeline", "operator": "ptp_ops"}  # by how the actor is authenticated; everybody else is a person
+_PEOPLE = "ptp_app"
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: name, role, how they proved it and through what."""
+    """Who acts: name, role, how they proved it and through what. Of a person also the proof the database gave when they signed in."""
 
     name: str
     role: str
     auth: str
     origin: str
+    proof: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Transaction:
-    """One open transaction of the app role, confined to one org by row-level security. Rows come as dicts."""
+    """One open transaction, confined to one org by row-level security. Rows come as dicts."""
 
     connection: "psycopg.Connection[dict[str, Any]]"
     org: str
@@ -49,10 +56,20 @@ class Transaction:
 
 
 class Ledger:
-    """The ledger of one installation. Starts the embedded server and applies migrations on first use."""
+    """The ledger of one installation. Starts the embedded server and applies migrations on first use.
 
-    def __init__(self, settings: Settings) -> None:
+    `run` is the Dagster run or the request that uses it; it stands beside everything recorded, and ties a run to its org.
+    """
+
+    def __init__(self, settings: Settings, run: str = "") -> None:
         self.settings = settings
+        self.run = run
+
+    def during(self, run: str) -> "Ledger":
+        """The same ledger, used by a run."""
+        twin = copy.copy(self)
+        twin.run = run
+        return twin
 
     @cached_property
     def _admin(self) -> dict[str, Any]:
@@ -90,7 +107,7 @@ class Ledger:
         return passwords
 
     def parameters(self, role: str) -> dict[str, Any]:
-        """libpq parameters to connect as `ptp_app`, `ptp_ops` or `ptp_dagster`. Contains a password: never log it."""
+        """libpq parameters to connect as one of `embedded.ROLES`. Contains a password: never log it."""
         return {**self._admin, "user": role, "password": self._passwords[role]}
 
     @property
@@ -106,30 +123,49 @@ class Ledger:
 
     @contextmanager
     def transaction(self, org: str, actor: Actor) -> Iterator[Transaction]:
-        """One transaction of the app role inside `org`. Commits on success; a broken rule becomes `Refused`."""
-        with self._session("ptp_app", org, actor) as con:
+        """One transaction inside `org`, by the actor's own login. Commits on success; a broken rule becomes `Refused`.
+
+        A person's proof is shown first: without a good one nothing of the org is seen, and this raises Refused.
+        """
+        login = _LOGINS.get(actor.auth, _PEOPLE)
+        with self._session(login, org, actor, actor.proof if login == _PEOPLE else None) as con:
+            yield Transaction(con, org, actor)
+
+    @contextmanager
+    def door(self, org: str, actor: Actor) -> Iterator[Transaction]:
+        """A transaction of somebody who has not signed in yet. Only signing in works there."""
+        with self._session(_PEOPLE, org, actor, None) as con:
             yield Transaction(con, org, actor)
 
     @contextmanager
     def operator(self, actor: Actor, org: str = "") -> Iterator[Transaction]:
-        """One transaction of the operator role: it sees the list of orgs, and creates them; nothing else across orgs."""
-        with self._session("ptp_ops", org, actor) as con:
+        """One transaction of the operator: in an org, or with the list of orgs before them."""
+        with self._session("ptp_ops", org, actor, None) as con:
             yield Transaction(con, org, actor)
 
     @contextmanager
-    def _session(self, role: str, org: str, actor: Actor) -> Iterator[Any]:
+    def _session(self, login: str, org: str, actor: Actor, proof: str | None) -> Iterator[Any]:
         import psycopg
         from psycopg.rows import dict_row
 
         try:
-            with psycopg.connect(**self.parameters(role), row_factory=dict_row) as con:
+            with psycopg.connect(**self.parameters(login), row_factory=dict_row) as con:
                 con.execute(
-                    "select set_config('ptp.org_id', %s, true), set_config('ptp.actor', %s, true), set_config('ptp.role', %s, true),"
-                    " set_config('ptp.auth', %s, true), set_config('ptp.origin', %s, true), set_config('search_path', 'ptp', true)",
-                    [org, actor.name, actor.role, actor.auth, actor.origin],
+                    "select ptp.enter(%s, %s, %s, %s, %s, %s, %s, %s), set_config('search_path', 'ptp', true)",
+                    [org, actor.name, actor.role, actor.auth, actor.origin, _place(), self.run, proof],
                 )
                 yield con
         except psycopg.Error as error:
             if (error.sqlstate or "").startswith(_RULE_CLASS):
                 raise Refused(error.diag.message_primary or str(error), error.diag.message_hint or "") from None
             raise
+
+
+@lru_cache
+def _place() -> str:
+    """Account and machine, for the audit trail. The server adds the address it sees."""
+    try:
+        account = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        account = str(os.getuid())
+    return f"{account}@{socket.gethostname()}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from ptp_pipeline.settings import Settings
 
-ROLES = ("ptp_app", "ptp_ops", "ptp_dagster")
+ROLES = ("ptp_app", "ptp_pipeline", "ptp_ops", "ptp_dagster")
 _DATABASE = "ptp"
 
 
@@ -39,13 +39,13 @@ def read_passwords(settings: Settings) -> dict[str, str] | None:
 
 
 def make_passwords(settings: Settings) -> dict[str, str]:
-    """The passwords by role, generated on first use and kept in a file only its owner can read."""
+    """The passwords by role, generated on first use and kept in a file only its owner can read. A role new since then gets one too."""
     with _file_lock(settings.secrets_dir / ".lock"):
-        if known := read_passwords(settings):
-            return known
-        fresh = {role: secrets.token_urlsafe(24) for role in ("postgres", *ROLES)}
-        _write_private(settings.secrets_dir / "postgres.json", json.dumps(fresh))
-        return fresh
+        known = read_passwords(settings) or {}
+        missing = {role: secrets.token_urlsafe(24) for role in ("postgres", *ROLES) if role not in known}
+        if missing:
+            _write_private(settings.secrets_dir / "postgres.json", json.dumps(known | missing))
+        return known | missing
 
 
 def _write_private(path: Path, text: str) -> None:

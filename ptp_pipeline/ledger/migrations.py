@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptp_pipeline.errors import WorkFailed
+from ptp_pipeline.ledger import embedded
 from ptp_pipeline.settings import SQL
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _ensure_roles(con: "psycopg.Connection[Any]", passwords: Mapping[str, str]) 
     if "ptp_owner" not in existing:
         con.execute("create role ptp_owner nologin")
         con.execute("grant ptp_owner to current_user")
-    for role in ("ptp_app", "ptp_ops", "ptp_dagster"):
+    for role in embedded.ROLES:
         name = sql.Identifier(role)
         if role not in existing:
             attributes = sql.SQL("login nosuperuser nocreatedb nocreaterole nobypassrls password {}").format(passwords[role])

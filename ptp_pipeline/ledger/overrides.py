@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ptp_pipeline.errors import Refused, UsageError
-from ptp_pipeline.ledger import audit
 from ptp_pipeline.ledger.connection import Transaction
 
 MAX_PARTS = 20
@@ -85,7 +84,6 @@ def in_effect(tx: Transaction, payment_ids: Sequence[str] | None = None) -> list
 def _begin(tx: Transaction, reason: str) -> None:
     if not reason.strip():
         raise UsageError("This needs a reason.", "Add --reason.")
-    audit.sign(tx)
     tx.execute("select ptp.lock_org()")
 
 

@@ -15,11 +15,12 @@ from ptp_pipeline.ledger.connection import Actor, Ledger
 
 # A killed holder's connection takes a moment to be noticed.
 _TRIES, _PAUSE_SECONDS = 5, 0.2
+_PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="lock")
 
 
 def holder(ledger: Ledger, org: str) -> str | None:
     """Who holds the org's run lock now; None when nobody does, whatever a killed holder left written."""
-    with ledger.transaction(org, Actor(name="pipeline", role="pipeline", auth="pipeline", origin="lock")) as tx:
+    with ledger.transaction(org, _PIPELINE) as tx:
         row = tx.one("select pg_try_advisory_xact_lock(hashtextextended('ptp.run:' || %s, 0)) as is_free", [org])
         if row and row["is_free"]:
             return None
@@ -33,8 +34,7 @@ def hold(ledger: Ledger, org: str, holder: str) -> Iterator[None]:
     import psycopg
     from psycopg.rows import dict_row
 
-    with psycopg.connect(**ledger.parameters("ptp_app"), autocommit=True, row_factory=dict_row, keepalives_idle=30) as con:
-        con.execute("select set_config('ptp.org_id', %s, false)", [org])
+    with psycopg.connect(**ledger.parameters("ptp_pipeline"), autocommit=True, row_factory=dict_row, keepalives_idle=30) as con:
         for attempt in range(_TRIES):
             row = con.execute("select pg_try_advisory_lock(hashtextextended('ptp.run:' || %s, 0)) as is_mine", [org]).fetchone()
             if row and row["is_mine"]:
@@ -42,18 +42,21 @@ def hold(ledger: Ledger, org: str, holder: str) -> Iterator[None]:
             if attempt < _TRIES - 1:
                 time.sleep(_PAUSE_SECONDS)
         else:
-            other = con.execute("select holder, since from ptp.run_lock_holder where org_id = %s", [org]).fetchone()
+            with ledger.transaction(org, _PIPELINE) as tx:
+                other = tx.one("select holder, since from ptp.run_lock_holder where org_id = ptp.current_org()")
             who = (
                 f"{other['holder']}, since {other['since'].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if other else "somebody who just started"
             )
             raise Refused(f"{org} is being run by {who}.", "Wait for it to finish, or stop it.")
-        con.execute(
-            "insert into ptp.run_lock_holder (org_id, holder, host, pid) values (%s, %s, %s, %s) on conflict (org_id)"
-            " do update set holder = excluded.holder, host = excluded.host, pid = excluded.pid, since = clock_timestamp()",
-            [org, holder, socket.gethostname(), os.getpid()],
-        )
+        with ledger.transaction(org, _PIPELINE) as tx:
+            tx.execute(
+                "insert into ptp.run_lock_holder (org_id, holder, host, pid) values (ptp.current_org(), %s, %s, %s) on conflict (org_id)"
+                " do update set holder = excluded.holder, host = excluded.host, pid = excluded.pid, since = clock_timestamp()",
+                [holder, socket.gethostname(), os.getpid()],
+            )
         try:
             yield
         finally:
             if not con.broken:
-                con.execute("delete from ptp.run_lock_holder where org_id = %s", [org])
+                with ledger.transaction(org, _PIPELINE) as tx:
+                    tx.execute("delete from ptp.run_lock_holder where org_id = ptp.current_org()")

@@ -12,7 +12,6 @@ import secrets
 from dataclasses import dataclass, field
 
 from ptp_pipeline.errors import Refused, UsageError
-from ptp_pipeline.ledger import audit
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
 
 ROLES = ("collector", "supervisor", "controller", "legal", "analyst", "admin")
@@ -40,7 +39,7 @@ class User:
 
 def proof(tx: Transaction) -> str | None:
     """The proof of the transaction's actor; None when nobody has signed in."""
-    return tx.actor.proof if isinstance(tx.actor, SignedIn) else None
+    return tx.actor.proof or None
 
 
 def add_user(tx: Transaction, name: str, role: str, password: str, email: str = "") -> None:
@@ -78,12 +77,8 @@ def issue_token(tx: Transaction, name: str, days: int = 90) -> str:
 def authenticate_token(ledger: Ledger, org: str, token: str, origin: str) -> SignedIn:
     """The person a token belongs to. Raises Refused, without saying why, when it is not good in this org."""
     nobody = Actor(name="unknown", role="none", auth="token", origin=origin)
-    with ledger.transaction(org, nobody) as tx:
-        row = tx.one("select * from ptp.sign_in_with_token(%s)", [token]) if _org_exists(tx) else None
-        if row is None and _org_exists(tx):
-            audit.record(
-                tx, "login.refused", "token", token.split("_")[1][:12] if token.count("_") > 1 else "", "unknown, expired or withdrawn"
-            )
+    with ledger.door(org, nobody) as tx:
+        row = tx.one("select * from ptp.sign_in_with_token(%s)", [token])
     if row is None:
         raise Refused("This token is not valid here.", "Check --org, or get a new one: ptp user token USER --org ORG.")
     return SignedIn(row["user_name"], row["role"], "token", origin, row["proof"])
@@ -92,12 +87,10 @@ def authenticate_token(ledger: Ledger, org: str, token: str, origin: str) -> Sig
 def check_password(ledger: Ledger, org: str, name: str, password: str, origin: str) -> SignedIn:
     """The person, if the password is right. An unknown name takes as long and reads the same as a wrong password."""
     nobody = Actor(name="unknown", role="none", auth="password", origin=origin)
-    with ledger.transaction(org, nobody) as tx:
-        known = tx.one("select password_parameters from ptp.app_user where org_id = ptp.current_org() and user_name = %s", [name])
-        stretched = _stretch(password, known["password_parameters"] if known else _new_parameters())
-        row = tx.one("select * from ptp.sign_in_with_password(%s, %s)", [name, stretched]) if known else None
-        if row is None and _org_exists(tx):
-            audit.record(tx, "login.refused", "user", name[:128], "unknown user or wrong password")
+    with ledger.door(org, nobody) as tx:
+        asked = tx.one("select ptp.password_parameters(%s) as parameters", [name]) or {}
+        stretched = _stretch(password, asked["parameters"] or _new_parameters())
+        row = tx.one("select * from ptp.sign_in_with_password(%s, %s)", [name, stretched])
     if row is None:
         raise Refused("User name or password is wrong.")
     return SignedIn(row["user_name"], row["role"], "password", origin, row["proof"])
@@ -109,10 +102,6 @@ def list_users(tx: Transaction) -> list[User]:
         "select user_name, role, email, is_active, added_by, added_at from ptp.app_user where org_id = ptp.current_org() order by user_name"
     )
     return [User(**row) for row in rows]
-
-
-def _org_exists(tx: Transaction) -> bool:
-    return tx.one("select 1 from ptp.org where org_id = ptp.current_org()") is not None
 
 
 def _sha256(text: str) -> str:

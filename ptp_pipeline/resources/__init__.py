@@ -31,6 +31,10 @@ class Ptp:
     def ledger(self) -> Ledger:
         return self._ledger or Ledger(self.settings)
 
+    def during(self, run_id: str) -> "Ptp":
+        """The same for one run: what it does in the ledger is recorded as this run's, and stays in one org."""
+        return Ptp(self.settings, self.progress, self.ledger.during(run_id))
+
     def warehouse(self, org: str) -> Warehouse:
         return Warehouse(self.settings, org)
 
@@ -38,6 +42,16 @@ class Ptp:
 def holds_lock(run: dg.DagsterRun) -> bool:
     """Whether a run is one that takes the org's lock: it makes tables of the warehouse."""
     return run.job_name == "run_org" or any(key.path[0] in STAGES for key in run.asset_selection or ())
+
+
+def per_run(ptp: Ptp) -> dg.ResourceDefinition:
+    """`ptp` as sensors see it; as a run sees it, with the run's id."""
+
+    @dg.resource(description="Settings and ledger of this installation.")
+    def resource(context: dg.InitResourceContext) -> Ptp:
+        return ptp.during(context.dagster_run.run_id) if context.dagster_run else ptp
+
+    return resource
 
 
 @dg.resource(required_resource_keys={"ptp"}, description="The org's run lock, held from the first step of a run to its last.")

@@ -1,26 +1,53 @@
 -- Orgs, their policy, the people, how they prove who they are, and the chained audit trail.
--- Everything is owned by ptp_owner. ptp_app and ptp_ops get exactly what is granted here; row-level security is forced,
--- so that not even the owner's own functions see a row outside the org named by the transaction.
+-- Everything is owned by ptp_owner. Three logins get exactly what is granted: ptp_app (people), ptp_pipeline (runs, sensors, the
+-- mailer) and ptp_ops (the operator). Row-level security is forced, so that not even the owner's own functions see a row outside
+-- the org the transaction entered.
 
 alter default privileges revoke execute on functions from public;
-grant usage on schema ptp to ptp_app, ptp_ops;
+grant usage on schema ptp to ptp_app, ptp_pipeline, ptp_ops;
 
--- who and where: set by the connection helper for one transaction --------------------------------------------------
+-- who and where: ptp.enter writes it once per transaction -----------------------------------------------------------
+-- Settings can be changed by any client at any time, so nothing is decided by them: row-level security and authorship go by the
+-- row a transaction has here. Unlogged, because a row means something only in the transaction that wrote it: reading costs no
+-- disk write. `is_inside`: may see the org's rows; a person only once a proof was shown, runs and the operator by their login.
 
-create function ptp.fact(name text) returns text language sql stable
-as $$ select nullif(current_setting('ptp.' || name, true), '') $$;
+create unlogged table ptp.visit (
+  backend int primary key,
+  in_transaction xid8 not null,
+  began_at timestamptz not null,
+  org_id text not null,
+  is_inside boolean not null,
+  is_person boolean not null,
+  actor text not null,
+  role text not null,
+  auth text not null,
+  origin text not null,
+  place text not null,
+  run text
+);
+alter table ptp.visit enable row level security;
+alter table ptp.visit force row level security;
+create policy own_connection on ptp.visit using (backend = pg_backend_pid()) with check (backend = pg_backend_pid());
+grant select on ptp.visit to ptp_app, ptp_pipeline, ptp_ops;
 
+create function ptp.here() returns setof ptp.visit language sql stable
+as $$
+  select * from ptp.visit a
+  where a.backend = pg_backend_pid() and a.in_transaction = pg_current_xact_id_if_assigned() and a.began_at = now()
+$$;
+
+-- A copy of the org entered, for queries to say: an index can use it. Changing it shows nothing else.
 create function ptp.current_org() returns text language sql stable
 as $$ select nullif(current_setting('ptp.org_id', true), '') $$;
 
-grant execute on function ptp.fact, ptp.current_org to ptp_app, ptp_ops;
+grant execute on function ptp.here, ptp.current_org to ptp_app, ptp_pipeline, ptp_ops;
 
 create function ptp.refuse(code text, message text, hint text default '') returns void language plpgsql
 as $$
 begin
   raise exception using errcode = code, message = message, hint = hint;
 end $$;
-grant execute on function ptp.refuse to ptp_app, ptp_ops;
+grant execute on function ptp.refuse to ptp_app, ptp_pipeline, ptp_ops;
 
 -- One lock for all writes of an org that must see each other: simple, and it cannot deadlock with itself.
 create function ptp.lock_org() returns void language plpgsql set search_path = ptp, pg_temp
@@ -31,7 +58,7 @@ begin
   end if;
   perform pg_advisory_xact_lock(hashtextextended('ptp.org:' || ptp.current_org(), 0));
 end $$;
-grant execute on function ptp.lock_org to ptp_app, ptp_ops;
+grant execute on function ptp.lock_org to ptp_app, ptp_pipeline, ptp_ops;
 
 create function ptp.refuse_rewrite() returns trigger language plpgsql set search_path = ptp, pg_temp
 as $$
@@ -40,13 +67,22 @@ begin
   return null;
 end $$;
 
--- Every table with an org_id goes through here; a test walks the catalogue for one that did not.
+-- Every table with an org_id goes through here; a test walks the catalogue for one that did not. The org is looked up once per
+-- statement, not per row.
 create function ptp.protect(relation regclass, is_append_only boolean) returns void language plpgsql
 as $$
+declare
+  entered text := '(select a.org_id from ptp.visit a where a.backend = pg_backend_pid()
+                    and a.in_transaction = pg_current_xact_id_if_assigned() and a.began_at = now() %s)';
+  login text;
 begin
   execute format('alter table %s enable row level security', relation);
   execute format('alter table %s force row level security', relation);
-  execute format('create policy own_org on %s using (org_id = ptp.current_org()) with check (org_id = ptp.current_org())', relation);
+  execute format('create policy own_org on %s to ptp_owner using (org_id = %2$s) with check (org_id = %2$s)', relation, format(entered, ''));
+  foreach login in array array['ptp_app', 'ptp_pipeline', 'ptp_ops'] loop
+    execute format('create policy %I on %s to %I using (org_id = %4$s) with check (org_id = %4$s)', 'own_org_' || login, relation, login,
+                   format(entered, 'and a.is_inside'));
+  end loop;
   if is_append_only then
     execute format('create trigger append_only before update or delete or truncate on %s
                     for each statement execute function ptp.refuse_rewrite()', relation);
@@ -71,7 +107,7 @@ as $$
                  'FM999,999,999,999,999,990' || case ptp.exponent(currency) when 0 then '' else '.' || repeat('0', ptp.exponent(currency)) end)
          || ' ' || currency
 $$;
-grant execute on function ptp.exponent, ptp.format_money to ptp_app, ptp_ops;
+grant execute on function ptp.exponent, ptp.format_money to ptp_app, ptp_pipeline, ptp_ops;
 
 -- orgs and policy --------------------------------------------------------------------------------------------------
 
@@ -104,7 +140,7 @@ as $$
   select (now() at time zone coalesce(
     (select p.policy ->> 'timezone' from ptp.policy_version p where p.org_id = ptp.current_org() order by p.version desc limit 1), 'UTC'))::date
 $$;
-grant execute on function ptp.policy_on, ptp.org_today to ptp_app, ptp_ops;
+grant execute on function ptp.policy_on, ptp.org_today to ptp_app, ptp_pipeline, ptp_ops;
 
 -- audit: one chain per org -----------------------------------------------------------------------------------------
 
@@ -116,6 +152,7 @@ create table ptp.audit_event (
   role text not null,
   auth text not null,
   origin text not null,
+  place text not null,
   run text,
   action text not null check (action ~ '^[a-z_]+\.[a-z_]+$'),
   object_type text not null,
@@ -143,10 +180,11 @@ $$;
 create function ptp.audit_hash(e ptp.audit_event) returns text language sql stable
 as $$
   select encode(sha256(convert_to(
-    e.prev_hash || jsonb_build_array(e.org_id, e.seq, (extract(epoch from e.at) * 1000000)::bigint, e.actor, e.role, e.auth, e.origin, e.run, e.action,
+    e.prev_hash || jsonb_build_array(e.org_id, e.seq, (extract(epoch from e.at) * 1000000)::bigint, e.actor, e.role, e.auth, e.origin, e.place, e.run,
+                                     e.action,
                                      e.object_type, e.object_id, e.reason, e.before, e.after)::text, 'UTF8')), 'hex')
 $$;
-grant execute on function ptp.audit_hash to ptp_app, ptp_ops;
+grant execute on function ptp.audit_hash to ptp_app, ptp_pipeline, ptp_ops;
 
 create function ptp.chain_audit_event() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
@@ -164,8 +202,9 @@ begin
   new.actor := who.actor;
   new.role := who.role;
   new.auth := who.auth;
-  new.origin := ptp.fact('origin');
-  new.run := ptp.fact('run');
+  new.origin := who.origin;
+  new.place := who.place;
+  new.run := who.run;
   new.changes_inputs := ptp.changes_inputs(new.action);
   new.hash := ptp.audit_hash(new);
   return new;
@@ -179,19 +218,26 @@ as $$
   values (ptp.current_org(), action, object_type, object_id, coalesce(reason, ''), before, after)
 $$;
 
--- The only way in for clients: one event per object. What the ledger's own functions and triggers record, nobody else does.
+-- The only way in for clients: one event per object, of the kinds their login does. What the ledger's own functions and triggers
+-- record, nobody else does.
 create function ptp.note(act text, object_type text, object_ids text[], reason text, before jsonb, afters jsonb[]) returns void
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
-  if act ~ '^(approval|user|token|policy|org|override)\.'
-    or act in ('login.accepted', 'code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.paused', 'commitment.resumed') then
+  if act ~ '^(approval|user|token|policy|org|override|login)\.'
+    or act in ('code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.paused', 'commitment.resumed') then
     perform ptp.refuse('PT003', format('%s is recorded by the ledger itself, when it happens.', act));
-  elsif act like '%.logged' or act = 'commitment.renegotiated' then
-    if ptp.fact('auth') is distinct from 'pipeline' or act <> 'commitment.logged' or (select p.user_name from ptp.person() as p) is not null then
-      perform ptp.author('log anything');
-    end if;
   end if;
+  if session_user = 'ptp_app' and act <> 'code.refused' then
+    perform ptp.author('log anything');
+  end if;
+  if not (case session_user
+    when 'ptp_pipeline' then act ~ '^(file|mail|build|transition)\.' or act = 'commitment.logged'
+    when 'ptp_ops' then act ~ '^mail\.'
+    else act like '%.logged' or act in ('commitment.renegotiated', 'code.refused') end) then
+    perform ptp.refuse('PT003', format('%s is not something %s does.', act, (select i.actor from ptp.identity() as i)));
+  end if;
+  perform ptp.identity();
   insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)
   select ptp.current_org(), act, note.object_type, o.object_id, coalesce(note.reason, ''), note.before, o.after
   from unnest(object_ids, afters) with ordinality as o (object_id, after, position) order by o.position;
@@ -243,59 +289,79 @@ create table ptp.sign_in (
 );
 select ptp.protect('ptp.sign_in', true);
 
--- Who has shown a proof in the transaction a connection is in. Clients cannot write here, unlike the settings behind ptp.fact; so
--- authors are taken from here. A row counts only in its own transaction; the next one of the same server process replaces it.
-create table ptp.acting_person (
+-- Which org a run works for: the one under which it was first seen. Its transactions may enter no other.
+create table ptp.run_org (
+  run_id text primary key,
   org_id text not null,
-  backend int not null,
-  in_transaction xid8 not null,
-  began_at timestamptz not null,
-  user_name text not null,
-  role text not null,
-  auth text not null,
-  primary key (org_id, backend),
-  foreign key (org_id, user_name) references ptp.app_user
+  first_seen_at timestamptz not null default now()
 );
-select ptp.protect('ptp.acting_person', false);
+select ptp.protect('ptp.run_org', true);
 
-create function ptp.show_person(name text, role_now text, how text) returns void language sql set search_path = ptp, pg_temp
+-- The first statement of every transaction of the connection helper: where it works and who acts. Once per transaction, so that none
+-- touches two orgs. A person's proof comes with it; without one (NULL) a person stands at the door, where only signing in works.
+create function ptp.enter(org text, actor text, role text, auth text, origin text, place text, run text, proof text) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
 as $$
-  select ptp.lock_org();
-  delete from ptp.acting_person a where a.org_id = ptp.current_org() and a.began_at < now() - interval '1 day';
-  insert into ptp.acting_person (org_id, backend, in_transaction, began_at, user_name, role, auth)
-  values (ptp.current_org(), pg_backend_pid(), pg_current_xact_id(), now(), name, role_now, how)
-  on conflict (org_id, backend) do update set in_transaction = excluded.in_transaction, began_at = excluded.began_at,
-    user_name = excluded.user_name, role = excluded.role, auth = excluded.auth
-$$;
-
--- The person proven in this transaction; no row when there is none.
-create function ptp.person() returns setof ptp.acting_person language sql set search_path = ptp, pg_temp
-as $$
-  select * from ptp.acting_person a
-  where a.org_id = ptp.current_org() and a.backend = pg_backend_pid() and a.in_transaction = pg_current_xact_id() and a.began_at = now()
-$$;
-
--- Under which name something is recorded: the proven person, else the pipeline or the operator as the connection says. A connection
--- cannot call itself a person.
-create function ptp.identity(may_be_unknown boolean default false) returns table (actor text, role text, auth text)
-language plpgsql set search_path = ptp, pg_temp
-as $$
+declare
+  by_login text := case session_user when 'ptp_pipeline' then 'pipeline' when 'ptp_ops' then 'operator' end;
 begin
-  if ptp.fact('actor') is null or ptp.fact('role') is null or ptp.fact('auth') is null or ptp.fact('origin') is null then
+  if exists (select from ptp.here()) then
+    perform ptp.refuse('PT005', 'A transaction enters one org, once.');
+  elsif coalesce(actor, '') = '' or coalesce(role, '') = '' or coalesce(auth, '') = '' or coalesce(origin, '') = '' then
     perform ptp.refuse('PT005', 'Nobody is named as acting.', 'Acts are recorded with who, role, how authenticated and from where.');
+  elsif auth is distinct from coalesce(by_login, auth) or (by_login = 'pipeline' and (role <> 'pipeline' or actor not in ('pipeline', 'mailer')))
+    or (by_login = 'operator' and (role <> 'admin' or actor <> 'operator')) then
+    perform ptp.refuse('PT005', format('%s does not act through this login.', actor));
   end if;
-  select p.user_name, p.role, p.auth into actor, role, auth from ptp.person() as p;
-  if not found then
-    actor := ptp.fact('actor');
-    role := ptp.fact('role');
-    auth := ptp.fact('auth');
-    if not ((auth = 'pipeline' and role = 'pipeline' and actor in ('pipeline', 'mailer'))
-            or (auth = 'operator' and role = 'admin' and actor = 'operator')
-            or (may_be_unknown and actor = 'unknown' and role = 'none')) then
-      perform ptp.refuse('PT005', format('%s has not signed in.', actor), 'Use --token or PTP_TOKEN of an active user.');
+  insert into ptp.visit
+  values (pg_backend_pid(), pg_current_xact_id(), now(), org, by_login is not null, false, actor, role, auth, origin,
+          coalesce(place, '') || coalesce(' ' || host(inet_client_addr()), ''), nullif(run, ''))
+  on conflict (backend) do update set in_transaction = excluded.in_transaction, began_at = excluded.began_at, org_id = excluded.org_id,
+    is_inside = excluded.is_inside, is_person = excluded.is_person, actor = excluded.actor, role = excluded.role, auth = excluded.auth,
+    origin = excluded.origin, place = excluded.place, run = excluded.run;
+  perform set_config('ptp.org_id', org, true);
+  if by_login is null and proof is not null then
+    perform ptp.acting(proof);
+  elsif by_login = 'pipeline' and run <> '' and not exists (select from ptp.run_org r where r.run_id = run) then
+    -- An earlier row of another org is invisible here, and takes the insert.
+    insert into ptp.run_org (run_id, org_id) values (run, org) on conflict (run_id) do nothing;
+    if not exists (select from ptp.run_org r where r.run_id = run) then
+      perform ptp.refuse('PT003', format('Run %s works for another org than %s.', run, org), 'A run touches one org.');
     end if;
   end if;
-  return next;
+end $$;
+
+create function ptp.show_person(name text, role_now text, how text) returns void language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  update ptp.visit a set is_inside = true, is_person = true, actor = name, role = role_now, auth = how
+  where a.backend = pg_backend_pid() and a.in_transaction = pg_current_xact_id() and a.began_at = now() and a.org_id = ptp.current_org();
+  if not found then
+    perform ptp.refuse('PT005', 'No org is named for this transaction.');
+  end if;
+end $$;
+
+-- The person proven in this transaction; no row when there is none.
+create function ptp.person() returns table (user_name text, role text, auth text) language sql stable set search_path = ptp, pg_temp
+as $$ select h.actor, h.role, h.auth from ptp.here() as h where h.is_person $$;
+
+-- Under which name something is recorded: the proven person, the pipeline or the operator.
+create function ptp.identity(may_be_unknown boolean default false) returns setof ptp.visit
+language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  who ptp.visit;
+begin
+  select * into who from ptp.here();
+  if not found then
+    perform ptp.refuse('PT005', 'No org is named for this transaction.');
+  elsif not who.is_inside and may_be_unknown then
+    who.actor := 'unknown';
+    who.role := 'none';
+  elsif not who.is_inside then
+    perform ptp.refuse('PT005', format('%s has not signed in.', who.actor), 'Use --token or PTP_TOKEN of an active user.');
+  end if;
+  return next who;
 end $$;
 
 -- The person proven in this transaction, who must have one of the roles.
@@ -303,7 +369,7 @@ create function ptp.author(act text, roles text[] default array['collector', 'su
 language plpgsql set search_path = ptp, pg_temp
 as $$
 declare
-  who ptp.acting_person;
+  who record;
 begin
   select * into who from ptp.person();
   if not found then
@@ -328,10 +394,24 @@ declare
   proof text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
 begin
   insert into ptp.sign_in (org_id, proof_sha256, user_name, auth, origin, expires_at, only_items)
-  values (ptp.current_org(), ptp.sha256_hex(proof), name, how, coalesce(ptp.fact('origin'), ''), until, items);
+  values (ptp.current_org(), ptp.sha256_hex(proof), name, how, (select h.origin from ptp.here() as h), until, items);
   perform ptp.show_person(name, (select u.role from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name), how);
   return proof;
 end $$;
+
+-- A try that failed is an event of the org it was aimed at, if there is one.
+create function ptp.refused_login(object_type text, object_id text, why text) returns void language sql set search_path = ptp, pg_temp
+as $$ select ptp.record('login.refused', object_type, object_id, why, null, null) from ptp.org $$;
+
+-- How a person's password is stretched, asked for at the door. For a name that is not known the answer looks the same, and stays the
+-- same: its salt is made of a verifier nobody can read.
+create function ptp.password_parameters(name text) returns text language sql stable security definer set search_path = ptp, pg_temp
+as $$
+  select coalesce(
+    (select u.password_parameters from ptp.app_user u where u.user_name = name),
+    (select regexp_replace(u.password_parameters, '[^$]*$', left(ptp.sha256_hex(name || u.password_verifier), 32))
+     from ptp.app_user u order by u.added_at desc, u.user_name limit 1))
+$$;
 
 create function ptp.sign_in_with_token(token text) returns table (user_name text, role text, proof text)
 language plpgsql security definer set search_path = ptp, pg_temp
@@ -344,6 +424,7 @@ begin
   where t.org_id = ptp.current_org() and t.token_id = split_part(token, '_', 2) and t.secret_sha256 = ptp.sha256_hex(token)
     and t.expires_at > now() and u.is_active;
   if known.user_name is null then
+    perform ptp.refused_login('token', left(split_part(token, '_', 2), 12), 'unknown, expired or withdrawn');
     return;
   end if;
   proof := ptp.open_sign_in(known.user_name, 'token', least(known.expires_at, now() + interval '12 hours'), null);
@@ -362,6 +443,7 @@ begin
   select u.user_name, u.role into known from ptp.app_user u
   where u.org_id = ptp.current_org() and u.user_name = name and u.is_active and u.password_verifier = ptp.sha256_hex(stretched);
   if known.user_name is null then
+    perform ptp.refused_login('user', left(name, 128), 'unknown user or wrong password');
     return;
   end if;
   proof := ptp.open_sign_in(known.user_name, 'password', now() + interval '12 hours', null);
@@ -371,7 +453,7 @@ begin
   return next;
 end $$;
 
--- The signed-in person behind a proof. From here on the transaction is recorded under that name.
+-- The signed-in person behind a proof. From here on the transaction sees the org's rows and is recorded under that name.
 create function ptp.acting(proof text) returns table (user_name text, role text, auth text, only_items jsonb)
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
@@ -485,6 +567,10 @@ begin
   if session_user <> 'ptp_ops' then
     perform ptp.refuse('PT003', 'Only the operator creates orgs.');
   end if;
+  update ptp.visit a set org_id = new_org where a.org_id = '' and exists (select from ptp.here());
+  if not found then
+    perform ptp.refuse('PT005', 'A transaction enters one org, once.');
+  end if;
   perform set_config('ptp.org_id', new_org, true);
   perform ptp.lock_org();
   if exists (select from ptp.org where org_id = new_org) then
@@ -496,10 +582,10 @@ begin
   perform ptp.record('org.created', 'org', new_org, '', null, new_policy);
 end $$;
 
-grant select on ptp.org, ptp.policy_version to ptp_app, ptp_ops;
-grant select on ptp.audit_event to ptp_app, ptp_ops;
-grant select (org_id, user_name, role, email, is_active, password_parameters, added_by, added_at) on ptp.app_user to ptp_app, ptp_ops;
+grant select on ptp.org, ptp.policy_version, ptp.audit_event to ptp_app, ptp_pipeline, ptp_ops;
+grant select (org_id, user_name, role, email, is_active, added_by, added_at) on ptp.app_user to ptp_app, ptp_pipeline, ptp_ops;
 grant select (org_id, token_id, user_name, expires_at, issued_by, issued_at) on ptp.user_token to ptp_app, ptp_ops;
-grant execute on function ptp.sign_in_with_token, ptp.sign_in_with_password, ptp.acting, ptp.note, ptp.add_user, ptp.set_password, ptp.set_active, ptp.add_token,
-  ptp.change_policy to ptp_app, ptp_ops;
+grant execute on function ptp.enter, ptp.note to ptp_app, ptp_pipeline, ptp_ops;
+grant execute on function ptp.sign_in_with_token, ptp.sign_in_with_password, ptp.password_parameters, ptp.acting to ptp_app;
+grant execute on function ptp.add_user, ptp.set_password, ptp.set_active, ptp.add_token, ptp.change_policy to ptp_app, ptp_ops;
 grant execute on function ptp.create_org to ptp_ops;

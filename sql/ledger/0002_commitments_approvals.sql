@@ -90,7 +90,7 @@ as $$
   select encode(sha256(convert_to(jsonb_build_array(
     customer_id, currency, (select coalesce(jsonb_agg(distinct i), '[]') from unnest(invoice_ids) as i), amount_minor, first_due_date)::text, 'UTF8')), 'hex')
 $$;
-grant execute on function ptp.promise_identity to ptp_app;
+grant execute on function ptp.promise_identity to ptp_app, ptp_pipeline;
 
 create table ptp.approval (
   org_id text not null,
@@ -177,8 +177,10 @@ as $$
 begin
   new.logged_by := 'pipeline';
   new.logged_at := clock_timestamp();
-  if new.source <> 'feed' or exists (select from ptp.person()) then
+  if new.source <> 'feed' then
     new.logged_by := ptp.author('log commitments');
+  elsif session_user <> 'ptp_pipeline' then
+    perform ptp.refuse('PT003', 'Rows of files are taken up by runs alone.', 'Log it with ptp log.');
   end if;
   if new.source = 'feed' and not exists (
     select from ptp.received_file f
@@ -438,7 +440,7 @@ begin
   end if;
   insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel, policy_version, decided_at)
   select f.org_id, f.commitment_id, f.version, 'approve', 'Within the limits policy grants.', f.terms_digest, 'policy', 'policy', 'policy',
-         coalesce(ptp.fact('origin'), ''), 1, now()
+         (select h.origin from ptp.here() as h), 1, now()
   from fresh f cross join (select ptp.policy_on(ptp.org_today()) as policy) as p
   where ptp.policy_grants(row(f.*)::ptp.commitment_version, p.policy);
   return null;
@@ -580,6 +582,9 @@ begin
   else
     proof := ptp.open_sign_in(known.user_name, 'code', now() + interval '1 minute', known.items);
   end if;
+  if refusal is not null then
+    perform ptp.record('code.refused', 'user', left(name, 128), refusal, null, null) from ptp.org;
+  end if;
   return next;
 end $$;
 
@@ -589,7 +594,7 @@ as $$
 begin
   analyze ptp.commitment, ptp.commitment_version, ptp.approval, ptp.feed_line, ptp.promise_claim;
 end $$;
-grant execute on function ptp.refresh_statistics to ptp_app;
+grant execute on function ptp.refresh_statistics to ptp_pipeline;
 
 -- current state ----------------------------------------------------------------------------------------------------
 
@@ -625,6 +630,10 @@ from (
 create view ptp.payment_override_current with (security_invoker = true) as
 select distinct on (org_id, payment_id) * from ptp.payment_override order by org_id, payment_id, override_id desc;
 
-grant select, insert on ptp.commitment, ptp.commitment_version, ptp.commitment_event, ptp.payment_override, ptp.feed_line to ptp_app;
-grant select on ptp.approval, ptp.promise_claim, ptp.commitment_version_state, ptp.payment_override_current to ptp_app;
-grant execute on function ptp.decide, ptp.issue_code, ptp.redeem_code, ptp.refuse_if_ended, ptp.terms_digest, ptp.last_due_date to ptp_app;
+grant select on ptp.commitment, ptp.commitment_version, ptp.commitment_event, ptp.payment_override, ptp.feed_line, ptp.approval, ptp.promise_claim,
+  ptp.commitment_version_state, ptp.payment_override_current to ptp_app, ptp_pipeline, ptp_ops;
+grant insert on ptp.commitment, ptp.commitment_version to ptp_app, ptp_pipeline;
+grant insert on ptp.commitment_event, ptp.payment_override to ptp_app;
+grant insert on ptp.feed_line to ptp_pipeline;
+grant execute on function ptp.terms_digest, ptp.last_due_date to ptp_app, ptp_pipeline, ptp_ops;
+grant execute on function ptp.decide, ptp.issue_code, ptp.redeem_code to ptp_app;

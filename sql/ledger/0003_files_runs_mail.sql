@@ -63,16 +63,6 @@ create table ptp.transition (
 );
 select ptp.protect('ptp.transition', true);
 
-create function ptp.refuse_people() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
-as $$
-begin
-  if (select i.auth from ptp.identity() as i) not in ('pipeline', 'operator') then
-    perform ptp.refuse('PT003', 'Only runs record this.');
-  end if;
-  return null;
-end $$;
-create trigger only_runs before insert on ptp.transition for each statement execute function ptp.refuse_people();
-
 create table ptp.outbox (
   org_id text not null references ptp.org,
   message_id bigint generated always as identity,
@@ -145,7 +135,6 @@ create table ptp.build (
   primary key (org_id, build_id)
 );
 select ptp.protect('ptp.build', true);
-create trigger only_runs before insert on ptp.build for each statement execute function ptp.refuse_people();
 
 -- The lock itself is a session advisory lock, which dies with its holder; this row only says who that is.
 create table ptp.run_lock_holder (
@@ -158,6 +147,11 @@ create table ptp.run_lock_holder (
 );
 select ptp.protect('ptp.run_lock_holder', false);
 
-grant select, insert on ptp.received_file, ptp.transition, ptp.outbox, ptp.outbox_attachment, ptp.outbox_attempt, ptp.build to ptp_app;
-grant update (status, attempts, due_at, claimed_until, first_tried_at, sent_at, last_error) on ptp.outbox to ptp_app;
-grant select, insert, update, delete on ptp.run_lock_holder to ptp_app;
+grant select on ptp.received_file, ptp.build to ptp_app, ptp_pipeline, ptp_ops;
+grant select on ptp.transition to ptp_app, ptp_pipeline;
+grant select on ptp.outbox, ptp.outbox_attachment to ptp_pipeline, ptp_ops;
+grant select on ptp.outbox_attempt to ptp_pipeline;
+grant insert on ptp.received_file, ptp.transition, ptp.outbox_attempt, ptp.build to ptp_pipeline;
+grant insert on ptp.outbox, ptp.outbox_attachment to ptp_pipeline, ptp_ops;
+grant update (status, attempts, due_at, claimed_until, first_tried_at, sent_at, last_error) on ptp.outbox to ptp_pipeline;
+grant select, insert, update, delete on ptp.run_lock_holder to ptp_pipeline;

@@ -89,4 +89,4 @@ cross join lateral unnest(
   case o.kind when 'split' then o.part_amounts_minor else array[null::bigint] end
 ) with ordinality as p (commitment_id, amount_minor, part);
 
-grant select on ptp.payment_override_part to ptp_app;
+grant select on ptp.payment_override_part to ptp_app, ptp_pipeline, ptp_ops;

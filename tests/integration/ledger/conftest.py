@@ -73,18 +73,17 @@ class Desk:
         signed_in: str = "",
         login: str = "ptp_app",
     ) -> Iterator[Any]:
-        """A connection of a client that knows the app role's password and sets whatever it likes; `signed_in` has shown a proof."""
+        """A client that knows a login's password, with its first transaction begun and saying whatever it likes.
+
+        `signed_in` has shown a proof in it. With no `org` it has entered none.
+        """
         import psycopg
 
         with psycopg.connect(**self.ledger.parameters(login)) as con:
-            con.execute(
-                "select set_config('ptp.org_id', %s, false), set_config('ptp.actor', %s, false), set_config('ptp.role', %s, false),"
-                " set_config('ptp.auth', %s, false), set_config('ptp.origin', 'psql', false)",
-                [self.org if org is None else org, actor, role, auth],
-            )
-            con.commit()
+            if (entered := self.org if org is None else org) != "":
+                con.execute("select ptp.enter(%s, %s, %s, %s, 'psql', '', '', null)", [entered, actor, role, auth])
             if signed_in:
-                con.execute("select ptp.acting(%s)", [getattr(self.people[signed_in], "proof")])  # noqa: B009 - an Actor for the type
+                con.execute("select ptp.acting(%s)", [self.people[signed_in].proof])
             yield con
 
 

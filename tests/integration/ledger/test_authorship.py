@@ -37,6 +37,14 @@ FILE = (
     "insert into ptp.received_file (org_id, feed, file_name, byte_size, content_sha256, rows_fingerprint, row_count, status)"
     " values (%s, 'commitments', 'x', 1, repeat('a', 64), 'x', 1, 'accepted')"
 )
+BUILD = (
+    "insert into ptp.build (org_id, build_id, as_of, run_id, digest, ledger_position, counts)"
+    " values (%s, 'b', '2026-03-05', 'r', '', 1, '{}')"
+)
+MAIL = (
+    "insert into ptp.outbox (org_id, kind, business_date, send_key, recipients, subject, html, body_text)"
+    " values (%s, 'daily', '2026-03-05', 'k', '{}', '', '', '')"
+)
 NOTE = "select ptp.note('file.rejected', 'file', '{f}', '', null, array[null::jsonb]) where %s <> ''"
 
 
@@ -54,23 +62,48 @@ def plan(desk):
 @pytest.mark.parametrize("auth", ["token", "password", "code", "pipeline", "operator"])
 def test_a_name_written_into_the_session_is_nobodys(desk, plan, auth):
     for actor in ("ghost", "sam"):
-        for statement in (COMMITMENT, EVENT, OVERRIDE, TRANSITION, FILE, NOTE):
+        for statement in (COMMITMENT, EVENT, OVERRIDE, NOTE):
             with desk.raw(actor=actor, role="supervisor", auth=auth) as con, pytest.raises(psycopg.Error, match="signed in") as error:
                 con.execute(statement, [desk.org])
             assert error.value.sqlstate == "PT005"
 
 
-@pytest.mark.parametrize(("actor", "role"), [("pipeline", "pipeline"), ("operator", "admin")])
-def test_the_pipeline_and_the_operator_do_not_do_what_persons_do(desk, plan, actor, role):
-    for statement in (COMMITMENT, EVENT, OVERRIDE):
-        with desk.raw(actor=actor, role=role, auth=actor) as con, pytest.raises(psycopg.Error, match="person who has signed in"):
+@pytest.mark.parametrize("signed_in", ["", "sue"])
+def test_the_login_of_people_does_nothing_a_run_does_whoever_has_signed_in(desk, plan, new, signed_in):
+    desk.receive()
+    for statement in (TRANSITION, FILE, FEED_ROW, BUILD, MAIL, NOTE):
+        with (
+            desk.raw(actor="pipeline", role="pipeline", auth="pipeline", signed_in=signed_in) as con,
+            pytest.raises(psycopg.Error) as error,
+        ):
             con.execute(statement, [desk.org])
+        assert error.value.sqlstate in ("42501", "PT003", "PT005")
+
+
+@pytest.mark.parametrize(("login", "actor", "role"), [("ptp_pipeline", "pipeline", "pipeline"), ("ptp_ops", "operator", "admin")])
+def test_the_pipeline_and_the_operator_do_not_do_what_persons_do(desk, plan, login, actor, role):
+    proof = desk.people["sue"].proof
+    for statement in (COMMITMENT, EVENT, OVERRIDE, f"select ptp.acting('{proof}') where %s <> ''",
+                      f"select ptp.decide('{proof}', '[]', 'approve', 'r', 'cli') where %s <> ''"):  # fmt: skip
+        with desk.raw(actor=actor, role=role, auth=actor, login=login) as con, pytest.raises(psycopg.Error) as error:
+            con.execute(statement, [desk.org])
+        assert error.value.sqlstate in ("42501", "PT005")
+
+
+@pytest.mark.parametrize(
+    ("login", "actor", "role", "auth"),
+    [("ptp_pipeline", "operator", "admin", "operator"), ("ptp_pipeline", "sue", "supervisor", "token"),
+     ("ptp_pipeline", "sue", "pipeline", "pipeline"), ("ptp_ops", "pipeline", "pipeline", "pipeline"),
+     ("ptp_ops", "sue", "admin", "operator")],
+)  # fmt: skip
+def test_no_login_takes_another_ones_part(desk, login, actor, role, auth):
+    with pytest.raises(psycopg.Error, match="does not act through this login"), desk.raw(actor=actor, role=role, auth=auth, login=login):
+        pass
 
 
 def test_a_supervisor_who_writes_another_name_into_the_session_is_still_the_author_and_cannot_approve(desk):
     proof = desk.people["sam"].proof
     with desk.raw(actor="ghost", role="collector", signed_in="sam") as con:
-        con.execute("select set_config('ptp.actor', 'ghost', true)")
         con.execute(COMMITMENT, [desk.org])
         con.execute(VERSION, [desk.org])
         assert con.execute("select logged_by from ptp.commitment_version").fetchall() == [("sam",)]
@@ -88,8 +121,9 @@ def test_a_proof_shown_in_one_transaction_says_nothing_in_the_next(desk):
 
 @pytest.mark.parametrize(
     "statement",
-    ["insert into ptp.acting_person select org_id, pg_backend_pid(), pg_current_xact_id(), now(), 'sam', 'legal', 'token' from ptp.org",
-     "select * from ptp.acting_person", "select ptp.show_person('sam', 'supervisor', 'token')", "select * from ptp.person()",
+    ["insert into ptp.visit select backend, in_transaction, began_at, org_id, true, true, 'sam', 'legal', 'token', '', '' from ptp.visit",
+     "update ptp.visit set actor = 'sam', is_inside = true, is_person = true", "delete from ptp.visit",
+     "select ptp.show_person('sam', 'supervisor', 'token')", "select ptp.identity()",
      "insert into ptp.audit_event (org_id, action, object_type, object_id) select org_id, 'file.rejected', 'file', 'f' from ptp.org"],
 )  # fmt: skip
 def test_the_app_role_cannot_name_the_acting_person_itself(desk, statement):
@@ -122,7 +156,10 @@ def test_rows_of_a_file_that_was_not_accepted_are_refused(desk, new):
     pipeline = Actor("pipeline", "pipeline", "pipeline", "dagster")
     with pytest.raises(Refused, match="not accepted here"), desk.as_(pipeline) as tx:
         commitments.log_many(tx, [new("PLAN-1", file_sha256="f" * 64, line_number=2)])
-    with desk.raw(actor="pipeline", role="pipeline", auth="pipeline") as con, pytest.raises(psycopg.Error, match="not accepted here"):
+    with (
+        desk.raw(actor="pipeline", role="pipeline", auth="pipeline", login="ptp_pipeline") as con,
+        pytest.raises(psycopg.Error, match="not accepted here"),
+    ):
         con.execute(FEED_ROW, [desk.org])
     desk.receive()
     with desk.as_(pipeline) as tx:
@@ -224,7 +261,7 @@ def test_a_collector_pauses_and_resumes_what_is_in_force(desk, plan):
 
 def test_a_person_does_not_append_transitions(desk, plan):
     row = {"commitment_id": "PLAN-1", "version": 1, "sequence": 1, "to_state": "kept", "effective_on": DAY, "cause": "x"}
-    with desk.raw(signed_in="sue") as con, pytest.raises(psycopg.Error, match="Only runs"):
+    with desk.raw(signed_in="sue") as con, pytest.raises(psycopg.errors.InsufficientPrivilege):
         con.execute(TRANSITION, [desk.org])
     with desk.as_(Actor("pipeline", "pipeline", "pipeline", "dagster")) as tx:
         assert transitions.append(tx, [row], "run") == 1

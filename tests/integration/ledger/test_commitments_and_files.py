@@ -308,7 +308,10 @@ def test_one_file_from_two_sensors_at_once_is_accepted_once(desk):
 def test_direct_sql_does_not_accept_a_file_twice(desk):
     with desk.as_(PIPELINE) as tx:
         files.register(tx, facts())
-    with desk.raw(signed_in="cara") as con, pytest.raises(psycopg.Error, match=r"again.csv is the same payments file as a.csv"):
+    with (
+        desk.raw(actor="pipeline", role="pipeline", auth="pipeline", login="ptp_pipeline") as con,
+        pytest.raises(psycopg.Error, match=r"again.csv is the same payments file as a.csv"),
+    ):
         con.execute(
             "insert into ptp.received_file (org_id, feed, file_name, byte_size, content_sha256, rows_fingerprint, row_count, status)"
             " select org_id, feed, 'again.csv', byte_size, content_sha256, rows_fingerprint, row_count, status from ptp.received_file"

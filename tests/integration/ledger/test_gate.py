@@ -268,7 +268,6 @@ def test_a_plan_is_never_approved_by_policy_whatever_the_policy_says(desk):
             " '', 'forged', 'sam', '2001-01-01')",
             [desk.org],
         )
-        con.commit()
         digest, logged_by, year = con.execute(
             "select terms_digest, logged_by, extract(year from logged_at) from ptp.commitment_version"
         ).fetchone()

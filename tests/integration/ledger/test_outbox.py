@@ -111,5 +111,6 @@ def test_sent_mail_is_neither_resent_nor_rewritten_by_sql(desk, statement):
         outbox.enqueue(tx, message())
         (row,) = outbox.claim_due(tx, NOW, 1)
         outbox.mark_sent(tx, row.message_id, NOW, "re_1")
-    with desk.raw() as con, pytest.raises(psycopg.Error):
+    pipeline = {"actor": "mailer", "role": "pipeline", "auth": "pipeline", "login": "ptp_pipeline"}
+    with desk.raw(**pipeline) as con, pytest.raises(psycopg.Error):
         con.execute(statement.encode())

@@ -80,6 +80,7 @@ def test_terms_decisions_and_events_arrive_whole(desk, new, tmp_path):
         overrides.split(tx, "PAY-2", [overrides.Part("PLAN-2", 6_000), overrides.Part(None, 4_000)], "two debts, one transfer")
         overrides.set_target(tx, "PAY-3", "PLAN-1", "a slip")
         overrides.undo(tx, "PAY-3", "it was one")
+    with desk.as_(PIPELINE) as tx:
         commitments.log_many(tx, [new("PLAN-2", invoice_ids=["A", "B"], file_sha256="f" * 64, line_number=7)])
     assert export(desk, tmp_path)["versions"] == 2
     assert rows(tmp_path, "versions", "commitment_id, invoice_ids, custom_schedule, decision, decided_by, cancelled_on, cancel_reason") == [

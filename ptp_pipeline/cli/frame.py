@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 from ptp_pipeline.errors import PtpError, UsageError
 
 if TYPE_CHECKING:
-    from ptp_pipeline.ledger.connection import Actor, Ledger
+    from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
     from ptp_pipeline.settings import Settings
 
 _JSON = "ptp.json"
@@ -131,6 +132,19 @@ def person(ledger: "Ledger", org: str, token: str) -> "Actor":
 def person_or_operator(ledger: "Ledger", org: str, token: str) -> "Actor":
     """For looking things up: the person when a token is given, else the operator."""
     return person(ledger, org, token) if token else operator()
+
+
+@contextmanager
+def acting(org: str, token: str) -> "Iterator[Transaction]":
+    """One transaction in an org that exists, as the person when a token is given, else as the operator."""
+    ledger = open_ledger()
+    require_org(ledger, org)
+    if token:
+        with ledger.transaction(org, person(ledger, org, token)) as tx:
+            yield tx
+    else:
+        with ledger.operator(operator(), org) as tx:
+            yield tx
 
 
 def require_org(ledger: "Ledger", org: str) -> None:

@@ -131,8 +131,7 @@ class Policy(_Section):
     def _addresses(cls, value: Any) -> Any:
         addresses = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else list(value)
         for address in addresses:
-            local, at, host = str(address).rpartition("@")
-            if not (local and at and host) or any(c.isspace() or c in "<>,;" for c in str(address)):
+            if not is_mail_address(str(address)):
                 raise ValueError(f"{address!r} is not a mail address")
         return tuple(dict.fromkeys(addresses))
 
@@ -150,6 +149,12 @@ class Policy(_Section):
         plain = self.model_dump(mode="json")
         plain["approval"]["kinds"] = sorted(plain["approval"]["kinds"])
         return plain
+
+
+def is_mail_address(text: str) -> bool:
+    """Whether this looks like one address and nothing else."""
+    local, at, host = text.rpartition("@")
+    return bool(local and at and host) and not any(c.isspace() or c in "<>,;" for c in text)
 
 
 def overpayment_rule(rule: Any) -> Any:

@@ -23,7 +23,8 @@ create unlogged table ptp.visit (
   auth text not null,
   origin text not null,
   place text not null,
-  run text
+  run text,
+  scopes text[] not null default '{}'
 );
 alter table ptp.visit enable row level security;
 alter table ptp.visit force row level security;
@@ -124,7 +125,7 @@ create table ptp.policy_version (
   version int not null check (version > 0),
   effective_from date not null,
   policy jsonb not null check (jsonb_typeof(policy) = 'object'),
-  reason text not null,
+  reason text not null check (reason ~ '\S'),
   changed_by text not null,
   changed_at timestamptz not null default now(),
   primary key (org_id, version)
@@ -132,14 +133,47 @@ create table ptp.policy_version (
 select ptp.protect('ptp.policy_version', true);
 create policy operator_reads_policies on ptp.policy_version for select to ptp_ops using (true);
 
+-- domain/policy.py checks every key and says what is wrong with it; what SQL itself goes by is checked for any client.
+create function ptp.check_policy() returns trigger language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  unknown text;
+  limits jsonb := new.policy #> '{approval,caps}';
+begin
+  select k into unknown from jsonb_object_keys(new.policy) as k
+  where k <> all (array['currency', 'timezone', 'calendar', 'business_day_rule', 'grace_days', 'tolerance_amount', 'tolerance_percent',
+                        'overpayment_rule', 'exact_amount_window_days', 'due_soon_days', 'default_after_broken', 'automatic_promises', 'approval',
+                        'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers', 'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
+  if found then
+    perform ptp.refuse('PT001', format('There is no policy key %s.', unknown));
+  end if;
+  begin
+    perform now() at time zone (new.policy ->> 'timezone');
+  exception when invalid_parameter_value then
+    perform ptp.refuse('PT001', format('There is no time zone %s.', new.policy ->> 'timezone'));
+  end;
+  if new.policy ->> 'timezone' is null then
+    perform ptp.refuse('PT001', 'A policy names its timezone.');
+  elsif not coalesce((new.policy #> '{approval,kinds}') ? 'plan', false) then
+    perform ptp.refuse('PT001', 'A plan always needs a supervisor: approval.kinds names it.');
+  elsif jsonb_typeof(limits) is distinct from 'object' or exists (
+    select from jsonb_each(limits) as c (by_role, most)
+    where by_role not in ('supervisor', 'controller', 'legal') or jsonb_typeof(most) is distinct from 'object'
+      or exists (select from jsonb_each_text(most) as m where m.value !~ '^[0-9]+(\.[0-9]+)?$')) then
+    perform ptp.refuse('PT001', 'approval.caps names limits, which are numbers or null, for supervisor, controller and legal.');
+  elsif concat(new.policy #>> '{approval,promise_days}') !~ '^[0-9]*$' or concat(new.policy #>> '{approval,promise_amount}') !~ '^([0-9]+(\.[0-9]+)?)?$' then
+    perform ptp.refuse('PT001', 'approval.promise_days and approval.promise_amount are numbers or null.');
+  end if;
+  return new;
+end $$;
+create trigger check_policy before insert on ptp.policy_version for each row execute function ptp.check_policy();
+
 create function ptp.policy_on(day date) returns jsonb language sql stable
 as $$ select p.policy from ptp.policy_version p where p.org_id = ptp.current_org() and p.effective_from <= day order by p.version desc limit 1 $$;
 
+-- The time zone is that of the day in UTC: one that holds from next month on does not move today.
 create function ptp.org_today() returns date language sql stable
-as $$
-  select (now() at time zone coalesce(
-    (select p.policy ->> 'timezone' from ptp.policy_version p where p.org_id = ptp.current_org() order by p.version desc limit 1), 'UTC'))::date
-$$;
+as $$ select (now() at time zone coalesce(ptp.policy_on((now() at time zone 'UTC')::date) ->> 'timezone', 'UTC'))::date $$;
 grant execute on function ptp.policy_on, ptp.org_today to ptp_app, ptp_pipeline, ptp_ops;
 
 -- audit: one chain per org -----------------------------------------------------------------------------------------
@@ -192,7 +226,7 @@ declare
   last record;
   who record;
 begin
-  select * into who from ptp.identity(new.action in ('login.refused', 'code.refused'));
+  select * into who from ptp.identity(new.action in ('login.refused', 'login.locked', 'code.refused'));
   perform ptp.lock_org();
   select seq, hash into last from ptp.audit_event where org_id = ptp.current_org() order by seq desc limit 1;
   new.org_id := ptp.current_org();
@@ -246,6 +280,7 @@ end $$;
 -- people -----------------------------------------------------------------------------------------------------------
 -- Passwords: Python stretches with argon2id under the stored parameters and salt; what is stored is the sha256 of the result.
 -- So the check happens here, the app role can read no verifier, and a stolen table is as hard to crack as argon2id makes it.
+-- Without a password the two columns are empty: nothing stretched has an empty hash.
 
 create table ptp.app_user (
   org_id text not null references ptp.org,
@@ -253,19 +288,36 @@ create table ptp.app_user (
   role text not null check (role in ('collector', 'supervisor', 'controller', 'legal', 'analyst', 'admin')),
   email text not null default '',
   is_active boolean not null default true,
+  role_by text not null,
   password_parameters text not null,
   password_verifier text not null,
+  password_set_by text not null,
+  password_set_at timestamptz not null default now(),
   added_by text not null,
   added_at timestamptz not null default now(),
   primary key (org_id, user_name)
 );
 select ptp.protect('ptp.app_user', false);
 
+-- What a role can be used for: a token carries all of it or less, and never gains by a later promotion. `manage` is one's own
+-- password and tokens and, for who may, other people and policy.
+create function ptp.scopes_of(role text) returns text[] language sql immutable
+as $$
+  select case when role in ('supervisor', 'controller', 'legal') then array['read', 'log', 'approve', 'manage']
+              when role in ('collector', 'admin') then array['read', 'log', 'manage']
+              else array['read', 'manage'] end
+$$;
+
+-- Roles that could approve, or make somebody who can. Given by an admin, they take a second person to come into force.
+create function ptp.is_entrusted(role text) returns boolean language sql immutable
+as $$ select role in ('supervisor', 'controller', 'legal', 'admin') $$;
+
 create table ptp.user_token (
   org_id text not null,
   token_id text not null,
   user_name text not null,
   secret_sha256 text not null check (secret_sha256 ~ '^[0-9a-f]{64}$'),
+  scopes text[] not null check (scopes <@ array['read', 'log', 'approve', 'manage']),
   expires_at timestamptz not null,
   issued_by text not null,
   issued_at timestamptz not null default now(),
@@ -273,6 +325,25 @@ create table ptp.user_token (
   foreign key (org_id, user_name) references ptp.app_user
 );
 select ptp.protect('ptp.user_token', true);
+
+create table ptp.token_revocation (
+  org_id text not null,
+  token_id text not null,
+  reason text not null,
+  revoked_by text not null,
+  revoked_at timestamptz not null default now(),
+  primary key (org_id, token_id),
+  foreign key (org_id, token_id) references ptp.user_token
+);
+select ptp.protect('ptp.token_revocation', true);
+
+-- What a token may be used for; NULL once it has expired or was revoked.
+create function ptp.token_scopes(id text) returns text[] language sql stable
+as $$
+  select t.scopes from ptp.user_token t
+  where t.org_id = ptp.current_org() and t.token_id = id and t.expires_at > now()
+    and not exists (select from ptp.token_revocation r where r.org_id = t.org_id and r.token_id = t.token_id)
+$$;
 
 -- A sign-in is the proof that later functions ask for. It is made only by the functions below, which check a credential.
 create table ptp.sign_in (
@@ -283,11 +354,29 @@ create table ptp.sign_in (
   origin text not null,
   signed_in_at timestamptz not null default now(),
   expires_at timestamptz not null,
+  token_id text check ((token_id is not null) = (auth = 'token')),
   only_items jsonb,
   primary key (org_id, proof_sha256),
-  foreign key (org_id, user_name) references ptp.app_user
+  foreign key (org_id, user_name) references ptp.app_user,
+  foreign key (org_id, token_id) references ptp.user_token
 );
+create index sign_in_user on ptp.sign_in (org_id, user_name, signed_in_at);
 select ptp.protect('ptp.sign_in', true);
+
+-- Guesses of passwords and codes, by the name given, whether there is such a user or not; and the operator's or an admin's
+-- leave to try again. Of a password the hash of its argon2id result is kept, as in app_user.
+create table ptp.sign_in_attempt (
+  org_id text not null references ptp.org,
+  attempt_id bigint generated always as identity,
+  user_name text not null check (length(user_name) <= 128),
+  kind text not null check (kind in ('password', 'code', 'unlock')),
+  guess_sha256 text not null default '',
+  in_transaction xid8 not null default pg_current_xact_id(),
+  at timestamptz not null default clock_timestamp(),
+  primary key (org_id, attempt_id)
+);
+create index sign_in_attempt_user on ptp.sign_in_attempt (org_id, user_name, at);
+select ptp.protect('ptp.sign_in_attempt', true);
 
 -- Which org a run works for: the one under which it was first seen. Its transactions may enter no other.
 create table ptp.run_org (
@@ -318,7 +407,7 @@ begin
           coalesce(place, '') || coalesce(' ' || host(inet_client_addr()), ''), nullif(run, ''))
   on conflict (backend) do update set in_transaction = excluded.in_transaction, began_at = excluded.began_at, org_id = excluded.org_id,
     is_inside = excluded.is_inside, is_person = excluded.is_person, actor = excluded.actor, role = excluded.role, auth = excluded.auth,
-    origin = excluded.origin, place = excluded.place, run = excluded.run;
+    origin = excluded.origin, place = excluded.place, run = excluded.run, scopes = excluded.scopes;
   perform set_config('ptp.org_id', org, true);
   if by_login is null and proof is not null then
     perform ptp.acting(proof);
@@ -331,10 +420,10 @@ begin
   end if;
 end $$;
 
-create function ptp.show_person(name text, role_now text, how text) returns void language plpgsql set search_path = ptp, pg_temp
+create function ptp.show_person(name text, role_now text, how text, may text[]) returns void language plpgsql set search_path = ptp, pg_temp
 as $$
 begin
-  update ptp.visit a set is_inside = true, is_person = true, actor = name, role = role_now, auth = how
+  update ptp.visit a set is_inside = true, is_person = true, actor = name, role = role_now, auth = how, scopes = may
   where a.backend = pg_backend_pid() and a.in_transaction = pg_current_xact_id() and a.began_at = now() and a.org_id = ptp.current_org();
   if not found then
     perform ptp.refuse('PT005', 'No org is named for this transaction.');
@@ -342,8 +431,9 @@ begin
 end $$;
 
 -- The person proven in this transaction; no row when there is none.
-create function ptp.person() returns table (user_name text, role text, auth text) language sql stable set search_path = ptp, pg_temp
-as $$ select h.actor, h.role, h.auth from ptp.here() as h where h.is_person $$;
+create function ptp.person() returns table (user_name text, role text, auth text, scopes text[]) language sql stable
+set search_path = ptp, pg_temp
+as $$ select h.actor, h.role, h.auth, h.scopes from ptp.here() as h where h.is_person $$;
 
 -- Under which name something is recorded: the proven person, the pipeline or the operator.
 create function ptp.identity(may_be_unknown boolean default false) returns setof ptp.visit
@@ -364,6 +454,22 @@ begin
   return next who;
 end $$;
 
+-- The person proven in this transaction must have signed in with something good for one of these.
+create function ptp.demand_scope(needed text[]) returns void language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  who record;
+begin
+  select * into who from ptp.person();
+  if found and who.scopes = array['password'] and not needed && who.scopes then
+    perform ptp.refuse('PT003', format('The password of %s was set by somebody else; with it %s can only set another.', who.user_name, who.user_name),
+                       'Set a password of your own first.');
+  elsif found and not needed && who.scopes then
+    perform ptp.refuse('PT003', format('This token of %s is not for this: it is for %s, and this needs %s.', who.user_name,
+                       array_to_string(who.scopes, ', '), needed[1]), 'Use another token; ptp user tokens shows what each is for.');
+  end if;
+end $$;
+
 -- The person proven in this transaction, who must have one of the roles.
 create function ptp.author(act text, roles text[] default array['collector', 'supervisor', 'controller', 'legal', 'admin']) returns text
 language plpgsql set search_path = ptp, pg_temp
@@ -380,6 +486,7 @@ begin
     perform ptp.refuse('PT003', format('%s is %s %s and may not %s.', who.user_name, case when who.role in ('analyst', 'admin') then 'an' else 'a' end,
                        who.role, act), format('Ask a user with the role %s.', array_to_string(roles, ' or ')));
   end if;
+  perform ptp.demand_scope(array['log']);
   return who.user_name;
 end $$;
 
@@ -387,15 +494,15 @@ create function ptp.sha256_hex(secret text) returns text language sql immutable
 as $$ select encode(sha256(convert_to(secret, 'UTF8')), 'hex') $$;
 
 -- Makes a sign-in for a user whose credential was just checked; returns its proof, which is stored only as a hash.
-create function ptp.open_sign_in(name text, how text, until timestamptz, items jsonb) returns text
+create function ptp.open_sign_in(name text, how text, until timestamptz, items jsonb, token text default null) returns text
 language plpgsql set search_path = ptp, pg_temp
 as $$
 declare
   proof text := replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '');
 begin
-  insert into ptp.sign_in (org_id, proof_sha256, user_name, auth, origin, expires_at, only_items)
-  values (ptp.current_org(), ptp.sha256_hex(proof), name, how, (select h.origin from ptp.here() as h), until, items);
-  perform ptp.show_person(name, (select u.role from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name), how);
+  insert into ptp.sign_in (org_id, proof_sha256, user_name, auth, origin, expires_at, token_id, only_items)
+  values (ptp.current_org(), ptp.sha256_hex(proof), name, how, (select h.origin from ptp.here() as h), until, token, items);
+  perform ptp.acting(proof);
   return proof;
 end $$;
 
@@ -408,9 +515,9 @@ as $$ select ptp.record('login.refused', object_type, object_id, why, null, null
 create function ptp.password_parameters(name text) returns text language sql stable security definer set search_path = ptp, pg_temp
 as $$
   select coalesce(
-    (select u.password_parameters from ptp.app_user u where u.user_name = name),
+    (select u.password_parameters from ptp.app_user u where u.user_name = name and u.password_parameters <> ''),
     (select regexp_replace(u.password_parameters, '[^$]*$', left(ptp.sha256_hex(name || u.password_verifier), 32))
-     from ptp.app_user u order by u.added_at desc, u.user_name limit 1))
+     from ptp.app_user u where u.password_parameters <> '' order by u.added_at desc, u.user_name limit 1))
 $$;
 
 create function ptp.sign_in_with_token(token text) returns table (user_name text, role text, proof text)
@@ -422,24 +529,83 @@ begin
   select u.user_name, u.role, t.token_id, t.expires_at into known
   from ptp.user_token t join ptp.app_user u using (org_id, user_name)
   where t.org_id = ptp.current_org() and t.token_id = split_part(token, '_', 2) and t.secret_sha256 = ptp.sha256_hex(token)
-    and t.expires_at > now() and u.is_active;
+    and ptp.token_scopes(t.token_id) is not null and u.is_active;
   if known.user_name is null then
     perform ptp.refused_login('token', left(split_part(token, '_', 2), 12), 'unknown, expired or withdrawn');
     return;
   end if;
-  proof := ptp.open_sign_in(known.user_name, 'token', least(known.expires_at, now() + interval '12 hours'), null);
+  proof := ptp.open_sign_in(known.user_name, 'token', least(known.expires_at, now() + interval '12 hours'), null, known.token_id);
   perform ptp.record('login.accepted', 'user', known.user_name, '', null, jsonb_build_object('token', known.token_id));
   user_name := known.user_name;
   role := known.role;
   return next;
 end $$;
 
-create function ptp.sign_in_with_password(name text, stretched text) returns table (user_name text, role text, proof text)
+-- Guesses since the last right one, within a day, and until when no other is taken: five are free, then a minute, doubled up to an hour.
+-- Passwords and codes count apart, and tokens do not count: nobody is kept from working by somebody who guesses at their name.
+create function ptp.guesses(name text, what text) returns table (tries int, closed_until timestamptz) language sql stable set search_path = ptp, pg_temp
+as $$
+  select count(*)::int,
+         max(a.at) + case when count(*) < 5 then interval '0' else least(interval '1 minute' * 2 ^ least(count(*) - 5, 10), interval '1 hour') end
+  from ptp.sign_in_attempt a
+  where a.org_id = ptp.current_org() and a.user_name = name and a.kind = what and a.at > coalesce(greatest(
+    now() - interval '1 day',
+    (select max(s.signed_in_at) from ptp.sign_in s where s.org_id = ptp.current_org() and s.user_name = name and s.auth = what),
+    (select max(u.at) from ptp.sign_in_attempt u where u.org_id = ptp.current_org() and u.user_name = name and u.kind = 'unlock')))
+$$;
+
+-- Seconds to wait before another guess is taken; 0 for none.
+create function ptp.must_wait(name text, what text) returns int language sql stable set search_path = ptp, pg_temp
+as $$
+  select coalesce((select greatest(ceil(extract(epoch from g.closed_until - clock_timestamp()))::int, 0)
+                   from ptp.guesses(name, what) as g where g.tries >= 5), 0)
+$$;
+
+create function ptp.count_guess(name text, what text, guess text) returns void language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  g record;
+begin
+  insert into ptp.sign_in_attempt (org_id, user_name, kind, guess_sha256) values (ptp.current_org(), name, what, ptp.sha256_hex(guess));
+  select * into g from ptp.guesses(name, what);
+  if g.tries >= 5 then
+    perform ptp.record('login.locked', 'user', name, format('%s guesses in a row', g.tries), null,
+                       jsonb_build_object('kind', what, 'until', g.closed_until));
+  end if;
+end $$;
+
+-- A guess is given and committed before it is checked: neither many connections nor a rolled-back transaction makes one free.
+-- Returns the seconds to wait when it is not taken. An org that does not exist has nothing to guess.
+create function ptp.present_password(name text, stretched text) returns int
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  seconds int;
+begin
+  perform ptp.lock_org();
+  seconds := ptp.must_wait(name, 'password');
+  if seconds = 0 then
+    perform ptp.count_guess(name, 'password', stretched) from ptp.org;
+  end if;
+  return seconds;
+end $$;
+
+-- With newer parameters, the password just found right is kept under these from now on.
+create function ptp.sign_in_with_password(name text, stretched text, newer_parameters text default null, newer_verifier text default null)
+returns table (user_name text, role text, proof text)
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
   known record;
 begin
+  if not exists (select from ptp.org) then
+    return;
+  elsif not exists (
+    select from ptp.sign_in_attempt a
+    where a.org_id = ptp.current_org() and a.user_name = name and a.kind = 'password' and a.guess_sha256 = ptp.sha256_hex(stretched)
+      and a.in_transaction <> pg_current_xact_id() and a.at > now() - interval '1 minute') then
+    perform ptp.refuse('PT005', 'A password is checked only after it was presented.', 'ptp.present_password, and commit.');
+  end if;
   select u.user_name, u.role into known from ptp.app_user u
   where u.org_id = ptp.current_org() and u.user_name = name and u.is_active and u.password_verifier = ptp.sha256_hex(stretched);
   if known.user_name is null then
@@ -448,28 +614,42 @@ begin
   end if;
   proof := ptp.open_sign_in(known.user_name, 'password', now() + interval '12 hours', null);
   perform ptp.record('login.accepted', 'user', known.user_name, '', null, null);
+  if newer_parameters is not null then
+    update ptp.app_user u set password_parameters = newer_parameters, password_verifier = newer_verifier
+    where u.org_id = ptp.current_org() and u.user_name = known.user_name;
+    perform ptp.record('user.password_stretched', 'user', known.user_name, 'The parameters had become old.', null, null);
+  end if;
   user_name := known.user_name;
   role := known.role;
   return next;
 end $$;
 
--- The signed-in person behind a proof. From here on the transaction sees the org's rows and is recorded under that name.
+-- The signed-in person behind a proof. From here on the transaction sees the org's rows and is recorded under that name. Role,
+-- activity and token are looked at each time; a new password ends what was opened with the old one; a password that somebody else set
+-- is for setting another.
 create function ptp.acting(proof text) returns table (user_name text, role text, auth text, only_items jsonb)
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
+declare
+  may text[];
 begin
-  select s.user_name, u.role, s.auth, s.only_items into user_name, role, auth, only_items
+  select s.user_name, u.role, s.auth, s.only_items,
+         case s.auth when 'token' then ptp.token_scopes(s.token_id)
+                     when 'code' then array['approve']
+                     else case when u.password_set_by = u.user_name then ptp.scopes_of(u.role) else array['password'] end end
+  into user_name, role, auth, only_items, may
   from ptp.sign_in s join ptp.app_user u using (org_id, user_name)
-  where s.org_id = ptp.current_org() and s.proof_sha256 = ptp.sha256_hex(coalesce(proof, '')) and s.expires_at > now() and u.is_active;
-  if user_name is null then
+  where s.org_id = ptp.current_org() and s.proof_sha256 = ptp.sha256_hex(coalesce(proof, '')) and s.expires_at > now() and u.is_active
+    and (s.auth <> 'password' or s.signed_in_at >= u.password_set_at);
+  if user_name is null or may is null then
     perform ptp.refuse('PT005', 'This needs a person who has signed in.', 'Use --token or PTP_TOKEN of an active user, or an approval code.');
   end if;
-  perform ptp.show_person(user_name, role, auth);
+  perform ptp.show_person(user_name, role, auth, may);
   return next;
 end $$;
 
 -- The operator (who holds the machine and connects as ptp_ops) or a signed-in person with one of these roles, or oneself.
-create function ptp.demand(proof text, roles text[], oneself text default null) returns void
+create function ptp.demand(proof text, roles text[], oneself text default null, scopes text[] default array['manage']) returns void
 language plpgsql set search_path = ptp, pg_temp
 as $$
 declare
@@ -483,81 +663,223 @@ begin
     perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
   end if;
   if person.role <> all (roles) and person.user_name is distinct from oneself then
-    perform ptp.refuse('PT003', format('%s is a %s and may not do this.', person.user_name, person.role),
+    perform ptp.refuse('PT003', format('%s is %s %s and may not do this.', person.user_name,
+                       case when person.role in ('analyst', 'admin') then 'an' else 'a' end, person.role),
                        case when cardinality(roles) > 0 then format('Ask a user with the role %s, or the operator.', array_to_string(roles, ' or '))
                             else 'Ask the operator.' end);
   end if;
+  perform ptp.demand_scope(scopes);
 end $$;
 
-create function ptp.add_user(proof text, name text, new_role text, new_email text, parameters text, verifier text) returns void
+create function ptp.demand_user(name text) returns ptp.app_user language plpgsql set search_path = ptp, pg_temp
+as $$
+declare
+  known ptp.app_user;
+begin
+  select * into known from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name;
+  if known.user_name is null then
+    perform ptp.refuse('PT001', format('There is no user %s.', name), 'ptp user list shows who there is.');
+  end if;
+  return known;
+end $$;
+
+-- Returns whether the account can be used at once: one with an entrusted role that a person made, only when a second one activates it.
+create function ptp.add_user(proof text, name text, new_role text, new_email text, parameters text, verifier text) returns boolean
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
+declare
+  by_whom text;
+  at_once boolean;
 begin
   perform ptp.demand(proof, array['admin']);
   perform ptp.lock_org();
   if exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name) then
     perform ptp.refuse('PT002', format('There is already a user %s.', name));
   end if;
-  insert into ptp.app_user (org_id, user_name, role, email, password_parameters, password_verifier, added_by)
-  values (ptp.current_org(), name, new_role, new_email, parameters, verifier, (select i.actor from ptp.identity() as i));
-  perform ptp.record('user.added', 'user', name, '', null, jsonb_build_object('role', new_role, 'email', new_email));
+  by_whom := (select i.actor from ptp.identity() as i);
+  at_once := not ptp.is_entrusted(new_role) or not exists (select from ptp.person());
+  insert into ptp.app_user (org_id, user_name, role, email, is_active, role_by, password_parameters, password_verifier, password_set_by, added_by)
+  values (ptp.current_org(), name, new_role, new_email, at_once, by_whom, parameters, verifier, by_whom, by_whom);
+  perform ptp.record('user.added', 'user', name, '', null, jsonb_build_object('role', new_role, 'email', new_email, 'is_active', at_once));
+  return at_once;
 end $$;
 
-create function ptp.set_password(proof text, name text, parameters text, verifier text) returns void
+-- Takes effect at once, also for open sign-ins, tokens and codes. Nobody changes their own role.
+create function ptp.set_role(proof text, name text, new_role text, why text) returns boolean
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  old ptp.app_user;
+  at_once boolean;
+begin
+  perform ptp.demand(proof, array['admin']);
+  perform ptp.lock_org();
+  old := ptp.demand_user(name);
+  if exists (select from ptp.person() as p where p.user_name = name) then
+    perform ptp.refuse('PT003', format('%s cannot change their own role.', name), 'Ask another admin or the operator.');
+  end if;
+  at_once := old.is_active and (not ptp.is_entrusted(new_role) or not exists (select from ptp.person()));
+  update ptp.app_user u set role = new_role, role_by = (select i.actor from ptp.identity() as i), is_active = at_once
+  where u.org_id = ptp.current_org() and u.user_name = name;
+  perform ptp.record('user.role_changed', 'user', name, why, jsonb_build_object('role', old.role, 'is_active', old.is_active),
+                     jsonb_build_object('role', new_role, 'is_active', at_once));
+  return at_once;
+end $$;
+
+-- Not for oneself: the gate knows owners in files by their address too.
+create function ptp.set_email(proof text, name text, new_email text) returns void
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  old ptp.app_user;
+begin
+  perform ptp.demand(proof, array['admin']);
+  perform ptp.lock_org();
+  old := ptp.demand_user(name);
+  update ptp.app_user u set email = new_email where u.org_id = ptp.current_org() and u.user_name = name;
+  perform ptp.record('user.email_changed', 'user', name, '', jsonb_build_object('email', old.email), jsonb_build_object('email', new_email));
+end $$;
+
+create function ptp.set_password(proof text, name text, parameters text, verifier text, why text default '') returns void
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
-  perform ptp.demand(proof, '{}', name);
-  update ptp.app_user u set password_parameters = parameters, password_verifier = verifier
+  perform ptp.demand(proof, '{}', name, array['manage', 'password']);
+  perform ptp.demand_user(name);
+  update ptp.app_user u
+  set password_parameters = parameters, password_verifier = verifier, password_set_by = (select i.actor from ptp.identity() as i), password_set_at = now()
   where u.org_id = ptp.current_org() and u.user_name = name;
-  if not found then
-    perform ptp.refuse('PT001', format('There is no user %s.', name), 'ptp user list shows who there is.');
-  end if;
-  perform ptp.record('user.password_set', 'user', name, '', null, null);
+  perform ptp.record('user.password_set', 'user', name, why, null, null);
 end $$;
 
 create function ptp.set_active(proof text, name text, active boolean, why text) returns void
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
+declare
+  known ptp.app_user;
 begin
   perform ptp.demand(proof, array['admin']);
-  update ptp.app_user u set is_active = active where u.org_id = ptp.current_org() and u.user_name = name;
-  if not found then
-    perform ptp.refuse('PT001', format('There is no user %s.', name), 'ptp user list shows who there is.');
+  perform ptp.lock_org();
+  known := ptp.demand_user(name);
+  if active and ptp.is_entrusted(known.role) and exists (select from ptp.person() as p where p.user_name = known.role_by) then
+    perform ptp.refuse('PT003', format('%s gave %s the role %s, so somebody else must activate the account.', known.role_by, name, known.role),
+                       'Ask another admin or the operator.');
   end if;
+  update ptp.app_user u set is_active = active where u.org_id = ptp.current_org() and u.user_name = name;
   perform ptp.record(case when active then 'user.activated' else 'user.deactivated' end, 'user', name, why, null, null);
 end $$;
 
-create function ptp.add_token(proof text, name text, id text, secret_hash text, until timestamptz) returns void
+-- Ends the wait after wrong passwords and codes.
+create function ptp.unlock(proof text, name text) returns void
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
-  perform ptp.demand(proof, '{}', name);
-  if not exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name and u.is_active) then
-    perform ptp.refuse('PT001', format('There is no active user %s.', name), 'ptp user list shows who there is.');
-  end if;
-  insert into ptp.user_token (org_id, token_id, user_name, secret_sha256, expires_at, issued_by)
-  values (ptp.current_org(), id, name, secret_hash, until, (select i.actor from ptp.identity() as i));
-  perform ptp.record('token.issued', 'user', name, '', null, jsonb_build_object('token', id, 'expires_at', until));
+  perform ptp.demand(proof, array['admin']);
+  perform ptp.lock_org();
+  perform ptp.demand_user(name);
+  insert into ptp.sign_in_attempt (org_id, user_name, kind) values (ptp.current_org(), name, 'unlock');
+  perform ptp.record('user.unlocked', 'user', name, '', null, null);
 end $$;
 
+create function ptp.locked_users() returns table (user_name text, closed_until timestamptz)
+language sql stable security definer set search_path = ptp, pg_temp
+as $$
+  select u.user_name, max(g.closed_until)
+  from ptp.app_user u cross join unnest(array['password', 'code']) as what cross join ptp.guesses(u.user_name, what) as g
+  where u.org_id = ptp.current_org() and g.tries >= 5 and g.closed_until > now() group by u.user_name
+$$;
+
+-- For all the role and the acting token are good for, unless less is asked; at most for a year.
+create function ptp.add_token(proof text, name text, id text, secret_hash text, until timestamptz, wanted text[] default null) returns text[]
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  known ptp.app_user;
+  allowed text[];
+  given text[];
+begin
+  perform ptp.demand(proof, '{}', name);
+  known := ptp.demand_user(name);
+  if not known.is_active then
+    perform ptp.refuse('PT001', format('%s is not active.', name), 'ptp user activate lets them in again.');
+  end if;
+  allowed := array(select s from unnest(ptp.scopes_of(known.role)) as s where s = any (coalesce((select p.scopes from ptp.person() as p), array[s])));
+  given := case when wanted is null then allowed else array(select s from unnest(allowed) as s where s = 'read' or s = any (wanted)) end;
+  if not wanted <@ allowed then
+    perform ptp.refuse('PT003', format('A token of %s cannot be for %s: %s.', name,
+      (select string_agg(w, ', ') from unnest(wanted) as w where w <> all (allowed)),
+      case when wanted <@ ptp.scopes_of(known.role) then 'the token it is made with is not' else format('the role %s is not', known.role) end),
+      format('It can be for %s.', array_to_string(allowed, ', ')));
+  end if;
+  if until > now() + interval '367 days' then
+    perform ptp.refuse('PT001', 'A token is good for a year at most.');
+  end if;
+  insert into ptp.user_token (org_id, token_id, user_name, secret_sha256, scopes, expires_at, issued_by)
+  values (ptp.current_org(), id, name, secret_hash, given, until, (select i.actor from ptp.identity() as i));
+  perform ptp.record('token.issued', 'user', name, '', null, jsonb_build_object('token', id, 'scopes', given, 'expires_at', until));
+  return given;
+end $$;
+
+-- One's own tokens, or anybody's for an admin. Sign-ins made with them end with them. Returns how many were still good.
+create function ptp.revoke_tokens(proof text, name text, ids text[], why text) returns int
+language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  ended text[];
+begin
+  perform ptp.demand(proof, array['admin'], name);
+  perform ptp.lock_org();
+  perform ptp.demand_user(name);
+  if exists (select from unnest(ids) as i where not exists (
+    select from ptp.user_token t where t.org_id = ptp.current_org() and t.user_name = name and t.token_id = i)) then
+    perform ptp.refuse('PT001', format('%s has no such token.', name), 'ptp user tokens shows those there are.');
+  end if;
+  with fresh as (
+    insert into ptp.token_revocation (org_id, token_id, reason, revoked_by)
+    select t.org_id, t.token_id, why, (select i.actor from ptp.identity() as i)
+    from ptp.user_token t
+    where t.org_id = ptp.current_org() and t.user_name = name and t.token_id = any (coalesce(ids, array[t.token_id]))
+      and ptp.token_scopes(t.token_id) is not null
+    returning token_id
+  )
+  select coalesce(array_agg(token_id order by token_id), '{}') into ended from fresh;
+  if cardinality(ended) > 0 then
+    perform ptp.record('token.revoked', 'user', name, why, null, jsonb_build_object('tokens', ended));
+  end if;
+  return cardinality(ended);
+end $$;
+
+-- Everything of a token but its secret.
+create function ptp.list_tokens() returns table (
+  token_id text, user_name text, scopes text[], issued_by text, issued_at timestamptz, expires_at timestamptz, revoked_at timestamptz, last_used_at timestamptz)
+language sql stable security definer set search_path = ptp, pg_temp
+as $$
+  select t.token_id, t.user_name, t.scopes, t.issued_by, t.issued_at, t.expires_at, r.revoked_at,
+         (select max(s.signed_in_at) from ptp.sign_in s where s.org_id = t.org_id and s.user_name = t.user_name and s.token_id = t.token_id)
+  from ptp.user_token t left join ptp.token_revocation r using (org_id, token_id)
+  where t.org_id = ptp.current_org() order by t.user_name, t.issued_at, t.token_id
+$$;
+
+-- One version. A change that starts before later versions takes several (ledger/policies.py), in the order of their days.
 create function ptp.change_policy(proof text, new_policy jsonb, why text, from_day date) returns int
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
-  old record;
+  old jsonb;
+  next_version int;
 begin
   perform ptp.demand(proof, array['admin', 'controller']);
   perform ptp.lock_org();
-  select p.version, p.policy into old from ptp.policy_version p where p.org_id = ptp.current_org() order by p.version desc limit 1;
+  old := ptp.policy_on(from_day);
+  next_version := (select max(p.version) + 1 from ptp.policy_version p where p.org_id = ptp.current_org());
   insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)
-  values (ptp.current_org(), old.version + 1, from_day, new_policy, why, (select i.actor from ptp.identity() as i));
+  values (ptp.current_org(), next_version, from_day, new_policy, why, (select i.actor from ptp.identity() as i));
   perform ptp.record(
-    'policy.changed', 'policy', (old.version + 1)::text, why,
-    (select jsonb_object_agg(key, value) from jsonb_each(old.policy) where value is distinct from new_policy -> key),
-    (select jsonb_object_agg(key, value) from jsonb_each(new_policy) where value is distinct from old.policy -> key)
+    'policy.changed', 'policy', next_version::text, why,
+    (select jsonb_object_agg(key, value) from jsonb_each(old) where value is distinct from new_policy -> key),
+    coalesce((select jsonb_object_agg(key, value) from jsonb_each(new_policy) where value is distinct from old -> key), '{}')
       || jsonb_build_object('effective_from', from_day));
-  return old.version + 1;
+  return next_version;
 end $$;
 
 create function ptp.create_org(new_org text, new_policy jsonb) returns void
@@ -584,8 +906,8 @@ end $$;
 
 grant select on ptp.org, ptp.policy_version, ptp.audit_event to ptp_app, ptp_pipeline, ptp_ops;
 grant select (org_id, user_name, role, email, is_active, added_by, added_at) on ptp.app_user to ptp_app, ptp_pipeline, ptp_ops;
-grant select (org_id, token_id, user_name, expires_at, issued_by, issued_at) on ptp.user_token to ptp_app, ptp_ops;
 grant execute on function ptp.enter, ptp.note to ptp_app, ptp_pipeline, ptp_ops;
-grant execute on function ptp.sign_in_with_token, ptp.sign_in_with_password, ptp.password_parameters, ptp.acting to ptp_app;
-grant execute on function ptp.add_user, ptp.set_password, ptp.set_active, ptp.add_token, ptp.change_policy to ptp_app, ptp_ops;
+grant execute on function ptp.sign_in_with_token, ptp.password_parameters, ptp.present_password, ptp.sign_in_with_password, ptp.acting to ptp_app;
+grant execute on function ptp.add_user, ptp.set_role, ptp.set_email, ptp.set_password, ptp.set_active, ptp.unlock, ptp.locked_users, ptp.add_token,
+  ptp.revoke_tokens, ptp.list_tokens, ptp.change_policy to ptp_app, ptp_ops;
 grant execute on function ptp.create_org to ptp_ops;

@@ -503,6 +503,9 @@ declare
   outside record;
 begin
   select * into person from ptp.acting(proof);
+  if 'approve' = any (ptp.scopes_of(person.role)) then
+    perform ptp.demand_scope(array['approve']);
+  end if;
   if person.only_items is not null then
     select i.commitment_id, i.version into outside from jsonb_to_recordset(items) as i (commitment_id text, version int)
     where not exists (select from jsonb_to_recordset(person.only_items) as b (commitment_id text, version int)
@@ -550,6 +553,7 @@ begin
   if person.role not in ('supervisor', 'controller', 'legal') then
     perform ptp.refuse('PT003', format('%s is a %s; approval codes are for supervisors, controllers and legal.', person.user_name, person.role));
   end if;
+  perform ptp.demand_scope(array['approve']);
   if bound is null or bound @? '$[*] ? (@.terms_digest == null)' then
     perform ptp.refuse('PT001', 'An approval code needs versions that exist.', 'ptp approve lists what is pending.');
   end if;
@@ -565,12 +569,18 @@ language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
   known ptp.approval_code;
+  seconds int;
 begin
   perform ptp.lock_org();
+  seconds := ptp.must_wait(name, 'code');
   select * into known from ptp.approval_code a where a.org_id = ptp.current_org() and a.code_sha256 = ptp.sha256_hex(code);
   update ptp.approval_code a set used_at = now() where a.org_id = known.org_id and a.code_sha256 = known.code_sha256 and a.used_at is null;
-  if known.user_name is distinct from name or known.user_name is null then
+  if seconds > 0 then
+    refusal := format('Too many wrong approval codes for this person: wait %s seconds.', seconds);
+  elsif known.user_name is null or known.user_name is distinct from name
+    or not exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name and u.is_active) then
     refusal := 'This approval code is not valid for this person.';
+    perform ptp.count_guess(name, 'code', code) from ptp.org;
   elsif known.used_at is not null then
     refusal := 'This approval code was already used.';
   elsif known.expires_at <= now() then
@@ -582,7 +592,7 @@ begin
   else
     proof := ptp.open_sign_in(known.user_name, 'code', now() + interval '1 minute', known.items);
   end if;
-  if refusal is not null then
+  if refusal is not null and (seconds = 0 or known.user_name is not null) then
     perform ptp.record('code.refused', 'user', left(name, 128), refusal, null, null) from ptp.org;
   end if;
   return next;

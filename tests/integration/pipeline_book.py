@@ -46,7 +46,7 @@ class Book:
     def hire(self, name: str, role: str) -> Actor:
         """Add a person and sign them in."""
         with self.ledger.operator(OPERATOR, self.org) as tx:
-            users.add_user(tx, name, role, f"correct-horse-battery-{name}", f"{name}@example.com")
+            users.add_user(tx, name, role, f"correct-horse-battery-{role}", f"{name}@example.com")
             token = users.issue_token(tx, name)
         self.people[name] = users.authenticate_token(self.ledger, self.org, token, "cli")
         return self.people[name]

@@ -80,7 +80,7 @@ def test_an_unknown_org_is_wrong_usage_and_the_known_ones_are_named(cli: Cli, or
 def test_users_are_listed_with_their_roles_and_never_with_secrets(cli: Cli, org: str, token: Callable[[str], str]) -> None:
     secret = token("collector")
     answer = cli("user", "list", "--org", org, "--json")
-    assert answer.document == [{"user": "collector", "role": "collector", "email": "", "is_active": True}]
+    assert answer.document == [{"user": "collector", "role": "collector", "email": "", "is_active": True, "locked_until": None}]
     assert secret not in answer.out + cli("audit", "show", "--org", org, "--json").out
 
 

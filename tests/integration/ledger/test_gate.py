@@ -248,10 +248,15 @@ def test_shadowing_the_ledgers_tables_with_temporary_ones_changes_nothing(desk):
 
 
 def test_a_plan_is_never_approved_by_policy_whatever_the_policy_says(desk):
-    with desk.operator() as tx:
-        tx.execute(
-            "select ptp.change_policy(null, %s, 'nothing needs anybody', '0001-01-01')", ['{"approval": {"kinds": []}, "timezone": "UTC"}']
+    lax = '{"approval": {"kinds": [], "caps": {}}, "timezone": "UTC"}'
+    with pytest.raises(Refused, match="always needs a supervisor"), desk.operator() as tx:
+        tx.execute("select ptp.change_policy(null, %s, 'nothing needs anybody', '0001-01-01')", [lax])
+    with psycopg.connect(**desk.ledger._admin) as con:  # nor if such a policy had come in some other way
+        con.execute("alter table ptp.policy_version disable trigger check_policy")
+        con.execute(
+            "insert into ptp.policy_version values (%s, 2, '0001-01-01', %s, 'nothing needs anybody', 'nobody', now())", [desk.org, lax]
         )
+        con.execute("alter table ptp.policy_version enable trigger check_policy")
     with desk.raw(signed_in="cara") as con:
         con.execute(
             "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"

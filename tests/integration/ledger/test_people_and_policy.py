@@ -27,6 +27,13 @@ def test_a_token_names_its_person_in_its_org_only(desk):
             users.authenticate_token(desk.ledger, elsewhere, token, "cli")
 
 
+def everything_stored(desk):
+    """Every text of every table of the ledger, read as the server's superuser."""
+    with psycopg.connect(**desk.ledger._admin) as con:
+        tables = con.execute("select tablename from pg_tables where schemaname = 'ptp'").fetchall()
+        return str([con.execute(psycopg.sql.SQL("select * from ptp.{}").format(psycopg.sql.Identifier(t))).fetchall() for (t,) in tables])
+
+
 def other_org(desk):
     from uuid import uuid4
 
@@ -79,6 +86,7 @@ def test_passwords_are_checked_changed_and_never_stored(desk):
         users.add_user(tx, "pat", "supervisor", PASSWORD, "pat@example.com")
     who = users.check_password(desk.ledger, desk.org, "pat", PASSWORD, "desk")
     assert (who.name, who.role, who.auth) == ("pat", "supervisor", "password")
+    assert PASSWORD not in everything_stored(desk)
     for name, password in (("pat", "wrong password"), ("nobody", PASSWORD)):
         with pytest.raises(Refused, match="User name or password is wrong"):
             users.check_password(desk.ledger, desk.org, name, password, "desk")

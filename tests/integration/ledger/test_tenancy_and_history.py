@@ -18,13 +18,17 @@ LOGINS = ("ptp_app", "ptp_pipeline", "ptp_ops")
 KEYED_OTHERWISE = {"schema_migration": None, "visit": "backend = pg_backend_pid()"}
 # The list of orgs, for the operator, who makes them.
 ACROSS_ORGS = {("org", "operator_lists_orgs"), ("policy_version", "operator_reads_policies")}
+MANAGING = {
+    "add_user", "set_role", "set_email", "set_password", "set_active", "unlock", "locked_users", "add_token", "revoke_tokens", "list_tokens",
+    "change_policy",
+}  # fmt: skip
 CALLABLE = {
     "ptp_app": {
-        "enter", "sign_in_with_token", "sign_in_with_password", "password_parameters", "acting", "note", "add_user", "set_password",
-        "set_active", "add_token", "change_policy", "decide", "issue_code", "redeem_code",
+        "enter", "sign_in_with_token", "present_password", "sign_in_with_password", "password_parameters", "acting", "note", "decide",
+        "issue_code", "redeem_code", *MANAGING,
     },
     "ptp_pipeline": {"enter", "note", "refresh_statistics"},
-    "ptp_ops": {"enter", "note", "add_user", "set_password", "set_active", "add_token", "change_policy", "create_org"},
+    "ptp_ops": {"enter", "note", "create_org", *MANAGING},
 }  # fmt: skip
 
 

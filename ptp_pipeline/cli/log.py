@@ -36,6 +36,7 @@ from ptp_pipeline.errors import Refused, UsageError
 
 if TYPE_CHECKING:
     from ptp_pipeline.domain.policy import Policy
+    from ptp_pipeline.domain.policy_sections import FeedFormat
     from ptp_pipeline.domain.terms import Terms
     from ptp_pipeline.ledger.connection import Actor, Ledger
     from ptp_pipeline.ledger.files import ReceivedFile
@@ -476,7 +477,7 @@ def _drop(who: Session, feed: str, row: Mapping[str, Any], said: str, *, as_json
     """
     from ptp_pipeline.ledger import audit, files
 
-    content = as_csv(feed, row, who.policy.feed_mappings.get(feed))
+    content = as_csv(row, who.policy.feed_format(feed))
     folder = settings().inbox(who.org, feed)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{feed}-{who.actor.name}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.csv"
@@ -508,12 +509,12 @@ def _logged_before(folder: Path, feed: str, content: bytes, accepted: "list[Rece
     return known[0] if known else ""
 
 
-def as_csv(feed: str, row: Mapping[str, Any], mapping: Any) -> bytes:
+def as_csv(row: Mapping[str, Any], mapping: "FeedFormat | None") -> bytes:
     """One row under its header, as the org's own files are written. Amounts come in minor units beside their currency."""
     from ptp_pipeline.domain.money import format_plain
     from ptp_pipeline.feeds.mapping import FeedMapping
 
-    dialect = FeedMapping.of(mapping, feed)
+    dialect = FeedMapping.of(mapping)
     theirs = {ours: name for name, ours in dialect.columns.items()}
     cells = {}
     for name, value in row.items():

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ptp_pipeline.cli import output
-from ptp_pipeline.cli.frame import Json, Reason, command, launcher, new_group, open_ledger, operator, parse_date, require_org, settings
+from ptp_pipeline.cli.frame import Json, Reason, Token, acting, command, launcher, new_group, open_ledger, operator, parse_date, settings
 from ptp_pipeline.errors import UsageError
 
 OrgName = Annotated[str, typer.Argument(metavar="ORG", help="Lower-case letters, digits, - and _.")]
@@ -19,6 +19,8 @@ def register(app: typer.Typer) -> None:
     command(group, "org add acme --currency USD --timezone America/New_York", "org add acme calendar=US grace_days=2", name="add")(add)
     command(group, "org set acme grace_days=2 tolerance_amount=0.50 --reason 'agreed with finance'", name="set")(set_policy)
     command(group, "org list", "org list --json", name="list")(list_all)
+    command(group, "org policy acme", "org policy acme --as-of 2026-03-31")(policy)
+    command(group, "org history acme")(history)
     app.add_typer(group, name="org")
 
 
@@ -53,22 +55,61 @@ def set_policy(
     changes: Changes,
     reason: Reason,
     effective_from: Annotated[str, typer.Option("--from", metavar="DATE", help="First business date it holds for; default today.")] = "",
+    token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Change an org's policy: a new version of it, the old ones are kept."""
+    """Change an org's policy from a day on, as the operator, an admin or a controller. Earlier versions are kept."""
     from ptp_pipeline.ledger import policies
 
-    ledger = open_ledger()
-    require_org(ledger, org)
     wanted = parse_changes(changes)
-    with ledger.operator(operator(), org) as tx:
-        first_day = parse_date(effective_from, "--from") if effective_from else None
+    first_day = parse_date(effective_from, "--from") if effective_from else None
+    with acting(org, token) as tx:
+        known = len(policies.history(tx))
         policy = policies.change(tx, wanted, reason, first_day).as_json()
+        also = [version.effective_from for version in policies.history(tx)[known + 1 :]]
     changed = {key: policy[key] for key in dict.fromkeys(name.split(".")[0] for name in wanted)}
     if as_json:
-        output.print_json({"org": org, "changed": changed, "policy": policy})
+        output.print_json({"org": org, "changed": changed, "policy": policy, "also_from": also})
         return
     output.facts({key: _short(value) for key, value in changed.items()})
+    if also:
+        print(f"Also in the versions that start on {', '.join(map(str, also))}.")
+
+
+def policy(
+    *,
+    org: OrgName,
+    as_of: Annotated[str, typer.Option("--as-of", metavar="DATE", help="The policy of this business date; default today.")] = "",
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """Show an org's policy of a day, key by key."""
+    from ptp_pipeline.domain.policy import leaves
+    from ptp_pipeline.ledger import policies
+
+    day = parse_date(as_of, "--as-of") if as_of else None
+    with acting(org, token) as tx:
+        version, found = policies.with_version(tx, day)
+    if as_json:
+        output.print_json({"org": org, "as_of": day, "version": version, "policy": found.as_json()})
+        return
+    output.facts({"version": version, **{key: _short(value) for key, value in leaves(found).items()}})
+
+
+def history(*, org: OrgName, token: Token = "", as_json: Json = False) -> None:
+    """List the versions of an org's policy: who changed what, when, why, and from which day on."""
+    from ptp_pipeline.ledger import policies
+
+    with acting(org, token) as tx:
+        versions = policies.history(tx)
+    if as_json:
+        output.print_json([{"org": org, **vars(version)} for version in versions])
+        return
+    rows = [
+        [v.version, v.effective_from, v.changed_by, v.changed_at, "; ".join(_change(key, *c) for key, c in v.changes.items()), v.reason]
+        for v in versions
+    ]
+    output.table(["version", "from", "by", "at (UTC)", "changed", "why"], rows, "No versions.")
 
 
 def list_all(*, as_json: Json = False) -> None:
@@ -98,6 +139,14 @@ def parse_changes(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"{pair!r} is not KEY=VALUE.", "Write for example grace_days=2.")
         parsed[key] = text
     return parsed
+
+
+def _change(key: str, before: Any, after: Any) -> str:
+    return f"{key}: {_plain(before)} → {_plain(after)}"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _short(value: Any) -> Any:

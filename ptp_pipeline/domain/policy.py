@@ -12,10 +12,15 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from ptp_pipeline.domain import policy_sections as sections
 from ptp_pipeline.domain.calendar import calendar_code
 from ptp_pipeline.domain.money import EXPONENTS, is_payable
+from ptp_pipeline.domain.policy_sections import Amount as _Amount
+from ptp_pipeline.domain.policy_sections import Days as _Days
+from ptp_pipeline.domain.policy_sections import Percent as _Percent
+from ptp_pipeline.domain.policy_sections import Section as _Section
 from ptp_pipeline.errors import UsageError
 
 Kind = Literal["promise", "repeating_promise", "plan"]
@@ -25,17 +30,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 OVERPAYMENT_RULES: tuple[OverpaymentRule, ...] = get_args(OverpaymentRule)
 APPROVERS: tuple[ApproverRole, ...] = get_args(ApproverRole)
 
-_Days = Annotated[int, Field(ge=0, le=365)]
-_Amount = Annotated[Decimal, Field(ge=0, le=10**12, max_digits=18, decimal_places=3, allow_inf_nan=False)]
-_Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4, allow_inf_nan=False)]
-
 
 class PolicyError(UsageError):
     """A key that does not exist or a value that makes no sense, in words."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Caps(_Section):
@@ -93,13 +90,15 @@ class Policy(_Section):
     automatic_promises: bool = True
     approval: Approval = Approval()
     alert_recipients: tuple[str, ...] = Field(default=(), description="Who gets the morning mail and alerts.")
-    ladder: dict[str, Any] = Field(default_factory=dict)
-    alerts: dict[str, Any] = Field(default_factory=dict)
-    risk_weights: dict[str, Any] = Field(default_factory=dict)
-    tiers: dict[str, Any] = Field(default_factory=dict)
-    terms_library: dict[str, Any] = Field(default_factory=dict)
-    promise_actions: dict[str, Any] = Field(default_factory=dict)
-    feed_mappings: dict[str, Any] = Field(default_factory=dict, description="How the org's CSV columns are called, by feed.")
+    ladder: sections.Ladder = Field(default=sections.Ladder(), description="Steps of the prevention ladder.")
+    alerts: sections.Alerts = Field(default=sections.Alerts(), description="When which alert on a plan is raised.")
+    risk_weights: sections.RiskWeights = Field(default=sections.RiskWeights(), description="Weights of the risk score.")
+    tiers: sections.Tiers = Field(default=sections.Tiers(), description="Risk tiers of plans.")
+    terms_library: sections.TermsLibrary = Field(default=sections.TermsLibrary(), description="Templates of plan terms by tier.")
+    promise_actions: sections.PromiseActions = Field(default=sections.PromiseActions(), description="What a promise event starts.")
+    feed_mappings: dict[sections.Feed, sections.FeedFormat] = Field(
+        default_factory=dict, description="How the org's CSV columns are called, by feed."
+    )
 
     @field_validator("currency")
     @classmethod
@@ -144,9 +143,14 @@ class Policy(_Section):
             percent.get(kind, zero) if isinstance(percent, dict) else percent,
         )
 
+    def feed_format(self, feed: str) -> sections.FeedFormat | None:
+        """How the org's files of a feed differ from the standard; None when they do not."""
+        return next((entry for name, entry in self.feed_mappings.items() if name == feed), None)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, amounts as text, sets in order: what is stored and shown."""
         plain = self.model_dump(mode="json")
+        plain["feed_mappings"] = {feed: f.model_dump(mode="json", exclude_none=True) for feed, f in self.feed_mappings.items()}
         plain["approval"]["kinds"] = sorted(plain["approval"]["kinds"])
         return plain
 
@@ -190,6 +194,32 @@ def change(policy: Policy, changes: Mapping[str, Any]) -> Policy:
     return load(plain)
 
 
+def value_of(policy: Policy, key: str) -> Any:
+    """What a key, dotted or not, says; one tolerance for all kinds is that of each."""
+    found: Any = policy.as_json()
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else found
+    return found
+
+
+def differences(before: Policy, after: Policy) -> dict[str, tuple[Any, Any]]:
+    """What changed, by dotted key: (before, after)."""
+    old, new = _leaves(before.as_json()), _leaves(after.as_json())
+    return {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
+
+
+def leaves(policy: Policy) -> dict[str, Any]:
+    """Every key with its value, sections as dotted keys."""
+    return _leaves(policy.as_json())
+
+
+def _leaves(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return found
+
+
 def _read(value: Any) -> Any:
     if isinstance(value, str) and (value.strip()[:1] in ("{", "[") or value.strip() == "null"):
         try:
@@ -221,12 +251,28 @@ def _is_other_branch(problem: Any) -> bool:
     )
 
 
+def _fields_at(path: list[str]) -> Any:
+    """The keys there are where a path ends; names of roles, kinds and feeds on the way lead into one and the same section."""
+    fields = Policy.model_fields
+    for part in path:
+        if part in fields and (inner := _section_in(fields[part].annotation)):
+            fields = inner.model_fields
+    return fields
+
+
+def _section_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, _Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_in(part))), None)
+
+
 def _in_words(problem: Any) -> str:
-    path = [str(part) for part in problem["loc"] if not str(part).startswith(("constrained-", "decimal", "dict[", "["))]
+    # the branches of a tolerance, and the word for a key, are pydantic's names and no part of the policy
+    branches = ("constrained-", "decimal", "dict[", "[") if str(problem["loc"][0]).startswith("tolerance_") else ("[",)
+    path = [str(part) for part in problem["loc"] if not str(part).startswith(branches)]
     name = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        sections: dict[str, Any] = {"approval": Approval.model_fields, "caps": Caps.model_fields}
-        known = sections.get("caps" if "caps" in path[:-1] else path[0] if len(path) > 1 else "", Policy.model_fields)
-        return _unknown_key(path[-1], known)
+        return _unknown_key(path[-1], _fields_at(path[:-1]))
     said = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
-    return f"{name} = {problem['input']!r}: {said[:1].lower()}{said[1:]}"
+    given = "" if isinstance(problem["input"], dict | _Section) else f" = {problem['input']!r}"
+    return f"{name}{given}: {said[:1].lower()}{said[1:]}"

@@ -51,8 +51,8 @@ FEED_TABLES = MappingProxyType(
 
 
 def dialect_of(policy: Policy, feed: str) -> Dialect:
-    """How an org's files of a feed are read under a policy. Raises UsageError when the mapping makes no sense."""
-    return Dialect(FeedMapping.of(policy.feed_mappings.get(feed), feed), policy.currency, policy.timezone)
+    """How an org's files of a feed are read under a policy."""
+    return Dialect(FeedMapping.of(policy.feed_format(feed)), policy.currency, policy.timezone)
 
 
 def write_feed_stage(

@@ -145,11 +145,7 @@ class _Intake:
     def _take_one(self, feed: str, path: Path) -> None:
         name = safe_name(path.name)
         self.progress(f"taking {feed}/{name}")
-        try:
-            dialect = dialect_of(self.policy, feed)
-        except UsageError as error:
-            self._leave(feed, path, str(error))
-            return
+        dialect = dialect_of(self.policy, feed)
         with archive.open_regular(path) as descriptor:
             version = archive.version_of(os.fstat(descriptor))
         sha256, archived = archive.store(self.settings, path)

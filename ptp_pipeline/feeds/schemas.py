@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ptp_pipeline.domain.money import EXPONENTS, MAX_MINOR, is_payable
 from ptp_pipeline.domain.policy import OVERPAYMENT_RULES
+from ptp_pipeline.domain.policy_sections import ISO_DATE
 from ptp_pipeline.domain.terms import FIRST_DATE, FREQUENCIES, LAST_DATE
-from ptp_pipeline.feeds.mapping import ISO_DATE, Dialect
+from ptp_pipeline.feeds.mapping import Dialect
 
 if TYPE_CHECKING:
     import pandera.polars as pa

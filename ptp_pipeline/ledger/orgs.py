@@ -32,10 +32,11 @@ def create_org(ledger: Ledger, org_id: str, actor: Actor, currency: str = "USD",
 
 
 def list_orgs(ledger: Ledger) -> list[OrgRow]:
-    """All orgs, with the time zone and currency of their newest policy."""
+    """All orgs, with the time zone and currency of today's policy."""
     with ledger.operator(_READER) as tx:
         rows = tx.all(
             "select distinct on (org_id) org_id, policy ->> 'timezone' as timezone, policy ->> 'currency' as currency"
-            " from ptp.org join ptp.policy_version using (org_id) order by org_id, version desc"
+            " from ptp.org join ptp.policy_version using (org_id) where effective_from <= (now() at time zone 'UTC')::date"
+            " order by org_id, effective_from desc, version desc"
         )
     return [OrgRow(**row) for row in rows]

@@ -119,7 +119,7 @@ create table ptp.org (
 select ptp.protect('ptp.org', true);
 create policy operator_lists_orgs on ptp.org for select to ptp_ops using (true);
 
--- The policy of a day is the newest version effective on it.
+-- The policy of a day is the version that starts last on or before it; of several that start on one day, the newest.
 create table ptp.policy_version (
   org_id text not null references ptp.org,
   version int not null check (version > 0),
@@ -169,7 +169,10 @@ end $$;
 create trigger check_policy before insert on ptp.policy_version for each row execute function ptp.check_policy();
 
 create function ptp.policy_on(day date) returns jsonb language sql stable
-as $$ select p.policy from ptp.policy_version p where p.org_id = ptp.current_org() and p.effective_from <= day order by p.version desc limit 1 $$;
+as $$
+  select p.policy from ptp.policy_version p
+  where p.org_id = ptp.current_org() and p.effective_from <= day order by p.effective_from desc, p.version desc limit 1
+$$;
 
 -- The time zone is that of the day in UTC: one that holds from next month on does not move today.
 create function ptp.org_today() returns date language sql stable
@@ -860,7 +863,7 @@ as $$
   where t.org_id = ptp.current_org() order by t.user_name, t.issued_at, t.token_id
 $$;
 
--- One version. A change that starts before later versions takes several (ledger/policies.py), in the order of their days.
+-- One version. A change from a day before versions that start later is carried into these by ledger/policies.py.
 create function ptp.change_policy(proof text, new_policy jsonb, why text, from_day date) returns int
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$

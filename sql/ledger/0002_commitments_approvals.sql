@@ -354,7 +354,7 @@ begin
   perform ptp.refuse_if_ended(new.commitment_id);
   new.decided_at := clock_timestamp();
   select p.version into new.policy_version from ptp.policy_version p
-  where p.org_id = new.org_id and p.effective_from <= ptp.org_today() order by p.version desc limit 1;
+  where p.org_id = new.org_id and p.effective_from <= ptp.org_today() order by p.effective_from desc, p.version desc limit 1;
   policy := ptp.policy_on(ptp.org_today());
   if new.decided_by = 'policy' then
     if new.decision <> 'approve' or not ptp.policy_grants(v, policy) then

@@ -58,7 +58,35 @@ def test_what_is_stored_loads_as_the_same_policy():
         ("approval.code_hours", 1000, "168"),
         ("alert_recipients", "nobody", "'nobody' is not a mail address"),
         ("alert_recipients", "a@b.co, Bob <b@c.de>", "is not a mail address"),
-        ("ladder", "x", "dictionary"),
+        ("ladder", "x", "ladder"),
+        ("ladder.stage_4", 1, "nearest is 'stage_3'"),
+        ("ladder.stage_2.owner", "boss", "'supervisor'"),
+        ("ladder.stage_2.after_business_days", 5, "each stage begins later"),
+        ("ladder.reminder_days", "[0]", "greater than or equal to 1"),
+        ("ladder.dispositions", "[]", "one or more words"),
+        ("ladder.blockers", '["Purchase Order"]', "lower-case letters"),
+        ("alerts.reminder_days", 9, "the earliest first"),
+        ("alerts.checkpoint_risk", 101, "less than or equal to 100"),
+        ("alerts.chekpoint_risk", 50, "nearest is 'checkpoint_risk'"),
+        ("risk_weights.missed_commitments", 30, "add up to 105, not to 100"),
+        ("risk_weights.missed", 30, "nearest is 'missed_commitments'"),
+        ("tiers.E", '{"owner": "legal", "action": "x"}', "There is no policy key 'E'"),
+        ("tiers.A.owner", "intern", "'collector'"),
+        ("tiers.A.action", "", "at least 1 character"),
+        ("terms_library.A.down_payment_percent", 120, "less than or equal to 100"),
+        ("terms_library.A.window", 30, "There is no policy key 'window'"),
+        ("promise_actions.broke", "[]", "nearest is 'broken'"),
+        ("promise_actions.broken", '[{"do": "shout"}]', "'message', 'task' or 'escalate'"),
+        ("promise_actions.broken", '[{"do": "task", "to": "customer"}]', "a customer can be sent a message"),
+        ("promise_actions.broken", '[{"do": "task", "two": "owner"}]', "nearest is 'to'"),
+        ("feed_mappings.payment", '{"decimal": ","}', "'payments'"),
+        ("feed_mappings.payments.decimals", ",", "nearest is 'decimal'"),
+        ("feed_mappings.payments.decimal", "'", "'.' or ','"),
+        ("feed_mappings.payments.delimiter", "::", "comma, semicolon, tab or pipe"),
+        ("feed_mappings.payments.date_format", "european", "DD/MM/YYYY"),
+        ("feed_mappings.payments.encoding", "klingon", "windows-1252"),
+        ("feed_mappings.payments.encoding", "base64", "windows-1252"),
+        ("feed_mappings.payments.rounding", "up", "'refuse' or 'round'"),
         ("ladder", "{broken", "is not JSON"),
     ],
 )
@@ -96,7 +124,7 @@ def test_text_from_a_command_line_becomes_what_it_says():
         },
     )
     assert (policy.grace_days, policy.automatic_promises, policy.approval.promise_days, policy.currency) == (2, False, None, "EUR")
-    assert policy.feed_mappings["payments"] == {"columns": {"Amt": "amount"}}
+    assert policy.feed_mappings["payments"].columns == {"Amt": "amount"}
 
 
 def test_recipients_are_a_list_without_repeats():
@@ -105,5 +133,37 @@ def test_recipients_are_a_list_without_repeats():
 
 def test_a_change_leaves_the_policy_it_started_from_alone():
     policy = Policy()
-    change(policy, {"approval.caps.supervisor.amount": 1, "ladder.stage": 1})
+    change(policy, {"approval.caps.supervisor.amount": 1, "ladder.stage_3.owner": "legal"})
     assert policy == Policy()
+
+
+def test_the_defaults_are_those_the_requirements_name():
+    plain = Policy().as_json()
+    assert plain["risk_weights"] == {
+        "missed_commitments": "25", "responsiveness_decay": "20", "open_disputes": "20", "commitment_confidence": "20",
+        "amount_concentration": "15",
+    }  # fmt: skip
+    ladder, alerts = plain["ladder"], plain["alerts"]
+    assert (ladder["reminder_days"], [ladder[f"stage_{n}"]["after_business_days"] for n in (1, 2, 3)]) == ([3, 1], [0, 1, 3])
+    assert list(alerts.values()) == [7, 40, 3, 1, 2, None]
+    assert set(plain["tiers"]) - {"material_balance"} == set(plain["terms_library"]) == set("ABCD")
+    assert plain["promise_actions"] == {"overpayment": [], "underpayment": [], "full_payment": [], "nsf": [], "broken": []}
+
+
+def test_weights_are_changed_together():
+    policy = change(Policy(), {"risk_weights.missed_commitments": "30", "risk_weights.amount_concentration": "10"})
+    assert (policy.risk_weights.missed_commitments, policy.risk_weights.amount_concentration) == (30, 10)
+
+
+def test_an_action_is_written_as_json_and_kept_with_its_defaults():
+    steps = '[{"do": "escalate", "to": "supervisor"}, {"do": "message", "to": "customer", "after_days": 1}]'
+    policy = change(Policy(), {"promise_actions.broken": steps})
+    made = [(a.do, a.to, a.after_days) for a in policy.promise_actions.broken]
+    assert made == [("escalate", "supervisor", 0), ("message", "customer", 1)]
+    assert load(policy.as_json()) == policy
+
+
+def test_a_mapping_says_only_what_differs_and_reminders_come_in_their_order():
+    policy = change(Policy(), {"feed_mappings.payments.decimal": ",", "ladder.reminder_days": "[1, 5, 3, 5]"})
+    assert policy.as_json()["feed_mappings"] == {"payments": {"columns": {}, "decimal": ",", "rounding": "refuse"}}
+    assert policy.ladder.reminder_days == (5, 3, 1)

@@ -59,6 +59,23 @@ def test_policy_is_changed_with_a_reason_and_shown(cli: Cli, org: str) -> None:
     assert answer.document["changed"] == {"grace_days": 3, "alert_recipients": ["a@example.com", "b@example.com"]}
 
 
+def test_the_policy_of_a_day_and_its_history_are_shown(cli: Cli, org: str, token: Callable[[str], str]) -> None:
+    for words in (("grace_days=9", "--from", "2026-09-01"), ("tolerance_amount=0.50", "--from", "2026-03-01")):
+        answer = cli("org", "set", org, *words, "--reason", "agreed", "--json", token=token("admin"))
+        assert answer.code == 0, answer.err
+    assert answer.document["also_from"] == ["2026-09-01"]
+    of_days = [cli("org", "policy", org, "--as-of", day, "--json").document["policy"] for day in ("2026-02-28", "2026-03-01", "2026-09-01")]
+    assert [(p["grace_days"], p["tolerance_amount"]) for p in of_days] == [(0, "0"), (0, "0.50"), (9, "0.50")]
+    assert "approval.caps.supervisor.amount" in cli("org", "policy", org).out
+    versions = cli("org", "history", org, "--json", token=token("admin")).document
+    assert [(v["version"], v["effective_from"], v["changed_by"]) for v in versions[1:]] == [
+        (2, "2026-09-01", "admin"), (3, "2026-03-01", "admin"), (4, "2026-09-01", "admin")
+    ]  # fmt: skip
+    assert "tolerance_amount: 0 → 0.50" in cli("org", "history", org).out
+    assert cli("org", "set", org, "grace_days=1", "--reason", "mine", token=token("collector")).code == 3
+    assert cli("org", "policy", "nobody").code == 2
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [("grace_days=soon", "grace_days"), ("grase_days=1", "grace_days"), ("grace_days", "KEY=VALUE"), ("currency=DOLLARS", "ISO 4217")],

@@ -211,14 +211,6 @@ def test_many_takers_at_once_take_every_file_once(desk):
     assert desk.inbox() == []
 
 
-def test_a_mapping_that_makes_no_sense_leaves_the_files_where_they_are(desk):
-    with desk.ledger.operator(OPERATOR, desk.org) as tx:
-        policies.change(tx, {"feed_mappings": {"payments": {"decimal": "x"}}}, "typo")
-    desk.drop("payments", "a.csv", GOOD)
-    desk.drop("contacts", "k.csv", "K1,C1,2026-01-05,call,out")
-    assert statuses(desk.take()) == [("a.csv", "left"), ("k.csv", "accepted")]
-
-
 def test_a_file_is_read_under_the_policy_of_the_day_it_came(desk):
     desk.drop("payments", "june.csv", GOOD)
     desk.run()
@@ -228,7 +220,7 @@ def test_a_file_is_read_under_the_policy_of_the_day_it_came(desk):
     desk.build()
     assert desk.files() == [("june.csv", 1, 1, 0, 0)]
     with desk.ledger.operator(OPERATOR, desk.org) as tx:
-        policies.change(tx, {"currency": "EUR"}, "it always was", row["tomorrow"].replace(year=2000))
+        policies.change(tx, {"feed_mappings.payments.date_format": "DD/MM/YYYY"}, "it always was", row["tomorrow"].replace(year=2000))
     desk.build()
     assert desk.rows("select rule from raw.quarantine") == [("date",)]
 

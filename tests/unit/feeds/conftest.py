@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ptp_pipeline.domain.policy_sections import FeedFormat
 from ptp_pipeline.feeds.dialect import BLOCK_BYTES
 from ptp_pipeline.feeds.mapping import Dialect, FeedMapping
 from ptp_pipeline.feeds.read import Reading
@@ -48,6 +49,6 @@ def read() -> Read:
 
     def reader(data: str | bytes, feed: str = "payments", currency: str = "USD", timezone: str = "UTC", **mapping: Any) -> Found:
         raw = data if isinstance(data, bytes) else data.encode()
-        return read_whole(raw, feed, Dialect(FeedMapping.of(mapping, feed), currency, timezone))
+        return read_whole(raw, feed, Dialect(FeedMapping.of(FeedFormat(**mapping)), currency, timezone))
 
     return reader

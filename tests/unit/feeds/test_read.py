@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptp_pipeline.domain.money import EXPONENTS, BadAmount, is_payable, parse_amount
-from ptp_pipeline.errors import UsageError
 from ptp_pipeline.feeds import dialect as dialect_reader
 from ptp_pipeline.feeds import schemas
 from ptp_pipeline.feeds.dialect import UnreadableFile
@@ -174,23 +173,6 @@ def test_two_columns_of_one_name_reject_the_file(read):
 def test_a_mapping_to_a_column_that_does_not_exist_rejects_the_file_in_words(read):
     with pytest.raises(UnreadableFile, match="names a column 'sum'"):
         read(payment(), columns={"total": "sum"})
-
-
-@pytest.mark.parametrize(
-    ("entry", "words"),
-    [
-        ({"decimals": ","}, "'decimals' is not an option"),
-        ({"decimal": "'"}, "decimal is"),
-        ({"delimiter": "::"}, "comma, semicolon, tab or pipe"),
-        ({"date_format": "european"}, "DD/MM/YYYY"),
-        ({"encoding": "klingon"}, "windows-1252"),
-        ({"encoding": "base64"}, "windows-1252"),
-        ({"rounding": "up"}, "refuse"),
-    ],
-)
-def test_a_mapping_that_makes_no_sense_is_refused_in_words(entry, words):
-    with pytest.raises(UsageError, match=words):
-        FeedMapping.of(entry, "payments")
 
 
 def test_payments_without_an_id_get_one_and_two_real_identical_payments_both_count(read):

@@ -102,13 +102,16 @@ def compose_broken_promises(settings: Settings, org: str, policy: "Policy", as_o
     """The mail of one org and day. Raises WorkFailed when the published figures are missing or of another day."""
     until = as_of + timedelta(days=policy.due_soon_days)
     built_at, broken, due = _read(settings.current_build(org) / "ptp.duckdb", org, as_of, until)
+    everything = len(broken) + len(due)
+    if not policy.automatic_promises:
+        broken, due = ([row for row in rows if row["kind"] == "plan"] for rows in (broken, due))
     titles = ("Broke today", "Broken before, still open", f"Due by {format_date(until)}")
     lists = (
         [_broken_line(row) for row in broken if row["broken_since"] == as_of],
         [_broken_line(row) for row in broken if row["broken_since"] != as_of],
         [_due_line(row, as_of) for row in due],
     )
-    headline = _headline(len(lists[0]), len(lists[1]))
+    headline = _headline(len(lists[0]), len(lists[1])) + ("" if policy.automatic_promises else " (plans only)")
     html, text = render(
         BROKEN_PROMISES,
         {
@@ -120,6 +123,8 @@ def compose_broken_promises(settings: Settings, org: str, policy: "Policy", as_o
             "summary": [(title, _total(lines)) for title, lines in zip(titles, lists, strict=True) if lines],
             "groups": _groups(titles, lists),
             "has_attachment": bool(broken),
+            "has_promises": policy.automatic_promises,
+            "left_out": everything - len(broken) - len(due),
         },
     )
     attachment = Attachment(f"broken-promises-{org}-{as_of}.csv", "text/csv", _csv(broken, as_of))

@@ -20,7 +20,8 @@ from ptp_pipeline.warehouse.models import MODELS, parse_model
 
 GOLDEN = Path(__file__).with_name("golden")
 DAY = date(2026, 11, 20)
-POLICY = SimpleNamespace(alert_recipients=("ana@example.com", "ben@example.com"), due_soon_days=3)
+POLICY = SimpleNamespace(alert_recipients=("ana@example.com", "ben@example.com"), due_soon_days=3, automatic_promises=True)
+BY_HAND = SimpleNamespace(**{**vars(POLICY), "automatic_promises": False})
 
 TABLES = """
 create table run_info (as_of date, built_at timestamp, ledger_position bigint, version varchar);
@@ -73,8 +74,8 @@ class Book:
             con.execute(f"insert into {table} ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values()))
         return self
 
-    def mail(self, as_of: date = DAY):
-        return compose_broken_promises(self.settings, "acme", POLICY, as_of)
+    def mail(self, as_of: date = DAY, policy: SimpleNamespace = POLICY):
+        return compose_broken_promises(self.settings, "acme", policy, as_of)
 
 
 @pytest.fixture
@@ -220,3 +221,25 @@ def test_the_mail_does_not_block_or_change_the_published_file(book):
     book.mail()
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["ptp.duckdb"]
+
+
+def test_where_promises_are_followed_by_hand_the_mail_is_about_plans_and_says_so(book):
+    book.broken("P-1", "100.00").broken("PL-1", "70.00", kind="plan")
+    book.due("R-1", "30.00", DAY, "due_today", kind="repeating_promise")
+    mail = book.mail(policy=BY_HAND)
+    assert mail.subject.startswith("[acme] 1 installment broke today (plans only)")
+    for body in (mail.text, mail.html):
+        assert "PL-1" in body
+        assert "Promises are followed by hand: 2 installments of promises not listed." in body
+        assert "P-1," not in body.replace("PL-1,", "")
+        assert "R-1" not in body
+    (attached,) = mail.attachments
+    assert b"P-1" not in attached.content
+
+
+def test_where_promises_are_followed_by_hand_broken_ones_are_not_said_to_have_arrived(book):
+    mail = book.broken("P-1", "100.00").mail(policy=BY_HAND)
+    assert "Nothing broke (plans only)" in mail.subject
+    assert "Nothing of a plan is missing, and none falls due in the next 3 days." in mail.text
+    assert "1 installment of promises not listed" in mail.text
+    assert mail.attachments == ()

@@ -1,13 +1,17 @@
 """`ptp org`: the orgs of this installation and their policy."""
 
 import json
-from typing import Annotated, Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ptp_pipeline.cli import output
 from ptp_pipeline.cli.frame import Json, Reason, Token, acting, command, launcher, new_group, open_ledger, operator, parse_date, settings
 from ptp_pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from ptp_pipeline.domain.policy import Policy
 
 OrgName = Annotated[str, typer.Argument(metavar="ORG", help="Lower-case letters, digits, - and _.")]
 Changes = Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="Policy keys as `ptp org list --json` shows them.")]
@@ -35,10 +39,13 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add an org, with its policy, and make its inbox folders."""
+    from ptp_pipeline.domain import policy as policies
     from ptp_pipeline.ledger import orgs
     from ptp_pipeline.settings import FEEDS
 
-    orgs.create_org(open_ledger(), org, operator(), currency=currency.upper(), timezone=timezone, **parse_changes(changes or []))
+    wanted = parse_changes(changes or [])
+    _check_columns(policies.change(policies.Policy(), wanted))
+    orgs.create_org(open_ledger(), org, operator(), currency=currency.upper(), timezone=timezone, **wanted)
     where = settings()
     for feed in FEEDS:
         where.inbox(org, feed).mkdir(parents=True, exist_ok=True)
@@ -65,8 +72,10 @@ def set_policy(
     first_day = parse_date(effective_from, "--from") if effective_from else None
     with acting(org, token) as tx:
         known = len(policies.history(tx))
-        policy = policies.change(tx, wanted, reason, first_day).as_json()
+        changed_policy = policies.change(tx, wanted, reason, first_day)
+        _check_columns(changed_policy)
         also = [version.effective_from for version in policies.history(tx)[known + 1 :]]
+    policy = changed_policy.as_json()
     changed = {key: policy[key] for key in dict.fromkeys(name.split(".")[0] for name in wanted)}
     if as_json:
         output.print_json({"org": org, "changed": changed, "policy": policy, "also_from": also})
@@ -139,6 +148,22 @@ def parse_changes(pairs: list[str]) -> dict[str, Any]:
             raise UsageError(f"{pair!r} is not KEY=VALUE.", "Write for example grace_days=2.")
         parsed[key] = text
     return parsed
+
+
+def _check_columns(policy: "Policy") -> None:
+    """What a mapping translates to must be a column of that feed; which those are is the feeds' business and not the policy's."""
+    from ptp_pipeline.feeds.mapping import simplified
+    from ptp_pipeline.feeds.schemas import FEEDS
+
+    for feed, entry in policy.feed_mappings.items():
+        known = FEEDS[feed].by_name
+        for theirs, ours in entry.columns.items():
+            if simplified(ours) not in known:
+                nearest = get_close_matches(ours, known, n=1, cutoff=0.0)[0]
+                raise UsageError(
+                    f"feed_mappings.{feed}.columns.{theirs}: {feed} have no column {ours!r}; the nearest is {nearest!r}.",
+                    f"Their columns: {', '.join(known)}.",
+                )
 
 
 def _change(key: str, before: Any, after: Any) -> str:

@@ -78,13 +78,21 @@ def test_the_policy_of_a_day_and_its_history_are_shown(cli: Cli, org: str, token
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [("grace_days=soon", "grace_days"), ("grase_days=1", "grace_days"), ("grace_days", "KEY=VALUE"), ("currency=DOLLARS", "ISO 4217")],
+    [
+        ("grace_days=soon", "grace_days"),
+        ("grase_days=1", "grace_days"),
+        ("grace_days", "KEY=VALUE"),
+        ("currency=DOLLARS", "ISO 4217"),
+        ("feed_mappings.payments.columns.Betrag=ammount", "payments have no column 'ammount'; the nearest is 'amount'"),
+    ],
 )
 def test_a_policy_that_makes_no_sense_is_wrong_usage_in_words(cli: Cli, org: str, change: str, said: str) -> None:
     answer = cli("org", "set", org, change, "--reason", "a try")
     assert answer.code == 2
     assert said in answer.err
     assert "Traceback" not in answer.err
+    assert cli("org", "history", org, "--json").document[1:] == []
+    assert cli("org", "add", "nevermade", change).code == 2
 
 
 def test_an_unknown_org_is_wrong_usage_and_the_known_ones_are_named(cli: Cli, org: str) -> None:

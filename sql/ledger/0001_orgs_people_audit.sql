@@ -789,7 +789,8 @@ language sql stable security definer set search_path = ptp, pg_temp
 as $$
   select u.user_name, max(g.closed_until)
   from ptp.app_user u cross join unnest(array['password', 'code']) as what cross join ptp.guesses(u.user_name, what) as g
-  where u.org_id = ptp.current_org() and g.tries >= 5 and g.closed_until > now() group by u.user_name
+  where u.org_id = ptp.current_org() and g.tries >= 5 and g.closed_until > now() and exists (select from ptp.here() as h where h.is_inside)
+  group by u.user_name
 $$;
 
 -- For all the role and the acting token are good for, unless less is asked; at most for a year.
@@ -860,7 +861,8 @@ as $$
   select t.token_id, t.user_name, t.scopes, t.issued_by, t.issued_at, t.expires_at, r.revoked_at,
          (select max(s.signed_in_at) from ptp.sign_in s where s.org_id = t.org_id and s.user_name = t.user_name and s.token_id = t.token_id)
   from ptp.user_token t left join ptp.token_revocation r using (org_id, token_id)
-  where t.org_id = ptp.current_org() order by t.user_name, t.issued_at, t.token_id
+  where t.org_id = ptp.current_org() and exists (select from ptp.here() as h where h.is_inside)
+  order by t.user_name, t.issued_at, t.token_id
 $$;
 
 -- One version. A change from a day before versions that start later is carried into these by ledger/policies.py.

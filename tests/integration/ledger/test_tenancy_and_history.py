@@ -19,8 +19,8 @@ KEYED_OTHERWISE = {"schema_migration": None, "visit": "backend = pg_backend_pid(
 # The list of orgs, for the operator, who makes them.
 ACROSS_ORGS = {("org", "operator_lists_orgs"), ("policy_version", "operator_reads_policies")}
 MANAGING = {
-    "add_user", "set_role", "set_email", "set_password", "set_active", "unlock", "locked_users", "add_token", "revoke_tokens", "list_tokens",
-    "change_policy",
+    "add_user", "set_role", "set_email", "set_password", "set_active", "unlock", "locked_users", "add_token", "revoke_tokens",
+    "list_tokens", "change_policy",
 }  # fmt: skip
 CALLABLE = {
     "ptp_app": {

@@ -7,6 +7,7 @@ import pytest
 
 from ptp_pipeline.errors import Refused, UsageError
 from ptp_pipeline.ledger import approvals, audit, policies, users
+from ptp_pipeline.ledger.connection import Actor
 
 
 def token_for(desk, name, scopes=None, by=None):
@@ -127,9 +128,20 @@ def test_the_list_of_tokens_says_when_each_was_used_and_never_its_secret(desk):
     before, after = tokens(desk, "cara")[-1], sign_in(desk, token) and tokens(desk, "cara")[-1]
     assert (before.last_used_at, after.last_used_at is not None, after.issued_by) == (None, True, "operator")
     assert token.split("_")[2] not in str(after)
-    for login in ("ptp_app", "ptp_ops"):
-        with desk.raw(login=login) as con, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    operator = {"login": "ptp_ops", "actor": "operator", "role": "admin", "auth": "operator"}
+    for who in ({"signed_in": "cara"}, operator):
+        with desk.raw(**who) as con, pytest.raises(psycopg.errors.InsufficientPrivilege):
             con.execute("select secret_sha256 from ptp.user_token")
+
+
+def test_who_has_not_signed_in_is_told_of_no_token_and_no_lock(desk):
+    with desk.ledger.door(desk.org, Actor("unknown", "none", "password", "desk")) as tx:
+        for n in range(5):
+            tx.execute("select ptp.present_password('cara', %s)", [f"guess {n}"])
+        assert tx.all("select * from ptp.list_tokens()") == tx.all("select * from ptp.locked_users()") == []
+    with desk.as_("ann") as tx:
+        assert users.list_tokens(tx)
+        assert [u.user_name for u in users.list_users(tx) if u.locked_until] == ["cara"]
 
 
 def test_a_token_is_good_for_a_year_at_most_whoever_asks(desk):

@@ -207,11 +207,15 @@ def _record(ptp: Ptp, build: "Build", ledger_position: int) -> None:
 
     Only what the last recorded build did not have is offered. That its transitions were appended is sure: both are one transaction.
     """
-    from ptp_pipeline.ledger import builds, transitions
+    from ptp_pipeline.ledger import builds, positions, transitions
+    from ptp_pipeline.warehouse.positions import changed_positions
     from ptp_pipeline.warehouse.publish import new_transitions
 
     with ptp.ledger.transaction(build.org, PIPELINE) as tx:
         known = builds.latest(tx)
         with new_transitions(ptp.settings, build, *((known.build_id, known.digest) if known else ())) as found:
             transitions.append(tx, found, build.run_id)
+        before = positions.source(tx)
+        with changed_positions(ptp.settings, build, *((before.build_id, before.digest) if before else ())) as changes:
+            positions.record(tx, changes.files, positions.Source(build.build_id, build.digest, build.as_of), is_whole=changes.is_whole)
         builds.record(tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, ledger_position)

@@ -305,33 +305,45 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
 
 
 @contextmanager
+def beside(
+    settings: Settings, build: Build, known: str = "", known_digest: str = ""
+) -> Iterator[tuple["duckdb.DuckDBPyConnection", Path, bool]]:
+    """A connection to a build as `built` and an earlier one as `known`, and a folder for what comes of it.
+
+    The last value tells whether the earlier one is there: false when it is the same, was removed, or does not open any more.
+    """
+    import duckdb
+
+    earlier = settings.published(build.org) / known
+    folder = Warehouse(settings, build.org).fresh_dir("beside")
+    con = connect(settings, folder / "spill")
+    try:
+        con.execute(f"attach {sql_text(build.path / DATABASE)} as built (read_only)")
+        is_known = bool(known) and known != build.build_id and _manifest(earlier).get("digest") == known_digest != ""
+        if is_known:
+            try:
+                con.execute(f"attach {sql_text(earlier / DATABASE)} as known (read_only)")
+            except duckdb.Error:
+                is_known = False
+        yield con, folder, is_known
+    finally:
+        con.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def new_transitions(settings: Settings, build: Build, known: str = "", known_digest: str = "") -> Iterator[Path]:
     """A Parquet file of the build's transitions that the build `known` does not have: all of them when that one is not there.
 
     `known` must be one whose transitions the ledger has: the last that was *recorded*, not the last that was published. A run that was
     killed between the two left a build whose transitions nobody appended.
     """
-    import duckdb
-
-    earlier = settings.published(build.org) / known
-    folder = Warehouse(settings, build.org).fresh_dir("transitions")
-    con = connect(settings, folder / "spill")
-    try:
-        con.execute(f"attach {sql_text(build.path / DATABASE)} as built (read_only)")
-        offered = "from built.transitions"
-        if known and known != build.build_id and _manifest(earlier).get("digest") == known_digest != "":
-            try:
-                con.execute(f"attach {sql_text(earlier / DATABASE)} as known (read_only)")
-                offered = _NOT_KNOWN
-            except duckdb.Error:
-                pass  # a build that does not open any more, or without the table: everything is offered, and appended once all the same
+    with beside(settings, build, known, known_digest) as (con, folder, is_known):
         target = folder / "transitions.parquet"
+        offered = _NOT_KNOWN if is_known else "from built.transitions"
         con.execute(f"copy ({offered}) to {sql_text(target)} (format parquet, compression snappy)")
         con.close()
         yield target
-    finally:
-        con.close()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 _TRANSITION = "commitment_id, version, sequence, effective_on, to_state, from_state"

@@ -88,6 +88,9 @@ class Policy(_Section):
         default=2, description="Broken installments after which a plan is defaulted."
     )
     automatic_promises: bool = True
+    over_promising: Literal["refuse", "allow"] = Field(
+        default="refuse", description="Whether commitments may promise more on invoices than is open on them."
+    )
     approval: Approval = Approval()
     alert_recipients: tuple[str, ...] = Field(default=(), description="Who gets the morning mail and alerts.")
     ladder: sections.Ladder = Field(default=sections.Ladder(), description="Steps of the prevention ladder.")

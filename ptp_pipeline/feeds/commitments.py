@@ -26,7 +26,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 # What the ledger calls a line it did not load, and what the quarantine calls it. The rest are plain repeats.
-_QUARANTINED = MappingProxyType({"identical_promise": "duplicate_commitment", "commitment_id_conflict": "commitment_id_conflict"})
+_QUARANTINED = MappingProxyType(
+    {
+        "identical_promise": "duplicate_commitment",
+        "commitment_id_conflict": "commitment_id_conflict",
+        "over_promised": "over_promised",
+    }
+)
 _DETAILS = ("owner", "channel", "contact_name", "contact_email", "confidence_reason", "note", "evidence_link")
 
 Place = tuple[str, int]  # file_sha256, line_number
@@ -353,7 +359,7 @@ def _installment_answers(schedules: Mapping[str, Sequence[Line]], known: Mapping
             why = problems[commitment_id]
             problem = (
                 why
-                if why.rule != "duplicate_commitment"
+                if why.rule not in ("duplicate_commitment", "over_promised")
                 else Problem("commitment_unknown", f"{commitment_id} was not taken. {why.message}")
             )
         else:

@@ -246,6 +246,7 @@ LATER_RULES: Mapping[str, str] = MappingProxyType(
         "contact_id_conflict": "The contact_id came before with other content; the first one counts.",
         "commitment_id_conflict": "The commitment_id exists with other terms; terms change by renegotiation, not by a file.",
         "duplicate_commitment": "Another commitment has the same customer, invoices, amount and first due date.",
+        "over_promised": "The commitment promises more on its invoices than is left of what was open on them; policy may allow it.",
         "waiting_for_installments": "A custom plan waits for its rows of the installments feed; it is taken as soon as they come.",
         "installments_sum": "The installments of a custom plan do not add up to what is to be paid.",
         "installment_amount": "An installment's amount does not fit its plan's currency.",

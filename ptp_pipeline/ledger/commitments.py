@@ -7,7 +7,7 @@ decided by sql/ledger. Deciding is `approvals`.
 import datetime as dt
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ptp_pipeline.domain.terms import NewCommitment, Terms, guardrails, make_terms
@@ -53,6 +53,7 @@ class LineOutcome:
     reason: str = ""
     version: int | None = None
     status: str = ""
+    next_step: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
         new = new.model_copy(update={"owner": tx.actor.name})
     (outcome,) = _log(tx, [new], source)
     if outcome.outcome != "loaded":
-        raise Refused(outcome.reason, f"See `ptp show {outcome.commitment_id}`.")
+        raise Refused(outcome.reason, outcome.next_step or f"See `ptp show {outcome.commitment_id}`.")
     rules = guardrails(new.terms, policies.current(tx)) if outcome.status != "active" else []
     return Logged(outcome.commitment_id, 1, outcome.status, "; ".join(rules))
 
@@ -103,7 +104,9 @@ def log_many(tx: Transaction, rows: Sequence[NewCommitment]) -> list[LineOutcome
     tx.execute("select ptp.lock_org()")
     known = _known_lines(tx, {row.file_sha256 or "" for row in rows})
     fresh = [row for row in rows if (row.file_sha256, row.line_number) not in known]
-    outcomes = dict(zip(((r.file_sha256, r.line_number) for r in fresh), _log(tx, fresh, "feed"), strict=True))
+    # A line's answer is kept as one text.
+    answered = [replace(o, reason=f"{o.reason} {o.next_step}".rstrip(), next_step="") for o in _log(tx, fresh, "feed")]
+    outcomes = dict(zip(((r.file_sha256, r.line_number) for r in fresh), answered, strict=True))
     tx.execute(
         "insert into ptp.feed_line (org_id, feed, file_sha256, line_number, outcome, commitment_id, rule, reason)"
         " select ptp.current_org(), %s, * from unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[])",
@@ -155,7 +158,9 @@ def _log(tx: Transaction, rows: Sequence[NewCommitment], source: str) -> list[Li
             loaded.append(row)
             known_terms[commitment_id] = {_content(row)}
             claimed_by[identity] = commitment_id
-    statuses = _insert(tx, loaded, source)
+    beyond = _beyond_open(tx, loaded)
+    outcomes = [_after_refusals(row, found, beyond) for row, found in zip(rows, outcomes, strict=True)]
+    statuses = _insert(tx, [row for row in loaded if row.commitment_id not in beyond], source)
     return [
         found or LineOutcome(row.commitment_id or "", "loaded", version=1, status=statuses[row.commitment_id or ""])
         for row, found in zip(rows, outcomes, strict=True)
@@ -172,6 +177,31 @@ def _known(row: NewCommitment, versions: set[tuple[Any, ...]]) -> LineOutcome:
         "commitment_id_conflict",
         f"{commitment_id} is known already, with other terms. New terms of a commitment are a renegotiation, not a new row.",
     )
+
+
+def _beyond_open(tx: Transaction, rows: Sequence[NewCommitment]) -> dict[str, LineOutcome]:
+    """Those of the rows that promise more on their invoices than is left open, by id."""
+    found = tx.all(
+        "select refused_id, message, next_step from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])",
+        [
+            *_columns(rows, "commitment_id", "customer_id"),
+            *_columns([row.terms for row in rows], "currency"),
+            [_SEPARATOR.join(row.terms.invoice_ids) for row in rows],
+            [row.terms.total_minor - row.terms.discount_minor for row in rows],
+        ],
+    )
+    return {
+        row["refused_id"]: LineOutcome(row["refused_id"], "refused", "over_promised", row["message"], next_step=row["next_step"])
+        for row in found
+    }
+
+
+def _after_refusals(row: NewCommitment, found: LineOutcome | None, beyond: dict[str, LineOutcome]) -> LineOutcome | None:
+    """A repeat of a row that was not taken is no duplicate: it is not taken for the same reason."""
+    if found is None:
+        return beyond.get(row.commitment_id or "")
+    first = beyond.get(found.commitment_id)
+    return replace(first, commitment_id=row.commitment_id or "") if first else found
 
 
 def _content(row: NewCommitment) -> tuple[Any, ...]:

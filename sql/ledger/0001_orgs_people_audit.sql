@@ -50,12 +50,16 @@ begin
 end $$;
 grant execute on function ptp.refuse to ptp_app, ptp_pipeline, ptp_ops;
 
--- One lock for all writes of an org that must see each other: simple, and it cannot deadlock with itself.
+-- One lock for all writes of an org that must see each other: simple, and it cannot deadlock with itself. Who waits for it must then
+-- see what the other wrote, which only a transaction that reads what is committed by now does.
 create function ptp.lock_org() returns void language plpgsql set search_path = ptp, pg_temp
 as $$
 begin
   if ptp.current_org() is null then
     perform ptp.refuse('PT005', 'No org is named for this transaction.');
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform ptp.refuse('PT003', 'The ledger is written at isolation level read committed.');
   end if;
   perform pg_advisory_xact_lock(hashtextextended('ptp.org:' || ptp.current_org(), 0));
 end $$;

@@ -182,12 +182,14 @@ def _known(row: NewCommitment, versions: set[tuple[Any, ...]]) -> LineOutcome:
 def _beyond_open(tx: Transaction, rows: Sequence[NewCommitment]) -> dict[str, LineOutcome]:
     """Those of the rows that promise more on their invoices than is left open, by id."""
     found = tx.all(
-        "select refused_id, message, next_step from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[])",
+        "select refused_id, message, next_step"
+        " from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::date[])",
         [
             *_columns(rows, "commitment_id", "customer_id"),
             *_columns([row.terms for row in rows], "currency"),
             [_SEPARATOR.join(row.terms.invoice_ids) for row in rows],
             [row.terms.total_minor - row.terms.discount_minor for row in rows],
+            [row.terms.agreed_on for row in rows],
         ],
     )
     return {

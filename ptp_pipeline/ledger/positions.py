@@ -15,7 +15,7 @@ _CHUNK = 1 << 20
 _KEYS = MappingProxyType({"invoice_position": ("invoice_id",), "commitment_position": ("commitment_id", "version")})
 _VALUES = MappingProxyType(
     {
-        "invoice_position": ("customer_id", "currency", "open_minor"),
+        "invoice_position": ("customer_id", "currency", "amount_minor", "open_minor"),
         "commitment_position": ("paid_minor", "outstanding_minor", "status"),
     }
 )

@@ -19,10 +19,10 @@ _DIVISORS = ", ".join(
 )
 _MINOR = f"(({{}}) * {10**PUBLISHED_SCALE})::bigint // divisor"
 _OPEN = _MINOR.format("case when settled_date is null then coalesce(open_amount, amount) else 0 end")
-_PAID, _OUTSTANDING = _MINOR.format("paid_amount"), _MINOR.format("outstanding_amount")
+_AMOUNT, _PAID, _OUTSTANDING = (_MINOR.format(name) for name in ("amount", "paid_amount", "outstanding_amount"))
 # Key, columns and relation of each table, in the order the ledger takes them.
 _POSITIONS = {
-    "invoice_position": ("invoice_id", f"invoice_id, customer_id, currency, {_OPEN}", "invoices"),
+    "invoice_position": ("invoice_id", f"invoice_id, customer_id, currency, {_AMOUNT}, {_OPEN}", "invoices"),
     "commitment_position": ("commitment_id, version", f"commitment_id, version, {_PAID}, {_OUTSTANDING}, status", "commitments"),
 }
 

@@ -21,6 +21,7 @@ create table ptp.invoice_position (
   invoice_id text not null,
   customer_id text not null,
   currency char(3) not null,
+  amount_minor bigint not null,
   open_minor bigint not null,
   primary key (org_id, invoice_id)
 );
@@ -60,7 +61,8 @@ grant execute on function ptp.customer_balance to ptp_app;
 -- what may still be promised ---------------------------------------------------------------------------------------
 -- How a commitment's money is split over its invoices is nobody's to know beforehand. So no single share is compared, but sums that must
 -- hold for any split: for the invoices of any one commitment together, what is promised on them and on no others is at most what is open
--- on them. An invoice of which no run has seen that it is this customer's, in this currency, limits nothing.
+-- on them. An invoice of which no run has seen that it is this customer's, in this currency, limits nothing. What was agreed before the
+-- day of the last build, and no build has seen in force, may have been paid in part since: it may use up what is paid of the invoices too.
 
 -- Which versions name an invoice: an index that row-level security lets the planner use.
 create table ptp.version_invoice (
@@ -76,12 +78,12 @@ select ptp.protect('ptp.version_invoice', true);
 -- What versions in force, and newest versions that wait for a decision, still claim of their invoices: what the last build found
 -- outstanding, or all they promise where no build has seen them in force.
 create view ptp.open_claim with (security_invoker = true) as
-select v.org_id, v.commitment_id, v.version, v.customer_id, v.currency, v.invoice_ids,
-       coalesce(case when a.decision = 'approve' and p.status in ('active', 'defaulted', 'completed') then p.outstanding_minor end,
-                v.total_minor - v.discount_minor) as claim_minor
+select v.org_id, v.commitment_id, v.version, v.customer_id, v.currency, v.invoice_ids, v.agreed_on, p.commitment_id is not null as is_seen,
+       coalesce(p.outstanding_minor, v.total_minor - v.discount_minor) as claim_minor
 from ptp.commitment_version v
 left join ptp.approval a on a.org_id = v.org_id and a.commitment_id = v.commitment_id and a.version = v.version
 left join ptp.commitment_position p on p.org_id = v.org_id and p.commitment_id = v.commitment_id and p.version = v.version
+  and a.decision = 'approve' and p.status in ('active', 'defaulted', 'completed')
 where coalesce(a.decision, 'approve') = 'approve'
   and not exists (
     select from ptp.commitment_version x
@@ -98,25 +100,31 @@ $$;
 
 -- Of commitments about to be logged, in this order, those that no longer fit into what is open, with words; the others fit together.
 -- New terms take the place of what their commitment claimed before. `invoices` are the ids of each, with chr(31) between them.
-create function ptp.beyond_open(ids text[], customers text[], currencies text[], invoices text[], amounts bigint[])
+create function ptp.beyond_open(ids text[], customers text[], currencies text[], invoices text[], amounts bigint[], agreed date[])
 returns table (refused_id text, message text, next_step text)
-language plpgsql security definer set search_path = ptp, pg_temp
+language plpgsql security definer set search_path = ptp, pg_temp set plan_cache_mode = force_custom_plan set enable_nestloop = on
 as $$
 declare
   c record;
   s int;
   day date := (select p.as_of from ptp.position_source p where p.org_id = ptp.current_org());
-  unpromised bigint[];
+  open_left bigint[];  -- of each crowded bundle: what is open and not claimed, but for claims that may have been paid
+  left_over bigint[];  -- what was invoiced and is not claimed at all
   holders text[];
+  by_invoiced boolean;
+  available bigint;
   is_refused boolean;
 begin
-  if coalesce(ptp.policy_on(ptp.org_today()) ->> 'over_promising', 'refuse') = 'allow' then
+  if day is null or coalesce(ptp.policy_on(ptp.org_today()) ->> 'over_promising', 'refuse') = 'allow' then
     return;
   end if;
+  -- The planner cannot know how many bundles there are. It takes few, which for a file would be quadratic.
+  perform set_config('enable_nestloop', case when cardinality(ids) > 100 then 'off' else 'on' end, true);
   for c in
     with candidate as materialized (
-      select u.position, u.id, u.customer, u.currency, string_to_array(u.named, chr(31)) as named, u.amount
-      from unnest(ids, customers, currencies, invoices, amounts) with ordinality as u (id, customer, currency, named, amount, position)
+      select u.position, u.id, u.customer, u.currency, string_to_array(u.named, chr(31)) as named, u.amount, u.agreed_on < day as is_earlier
+      from unnest(ids, customers, currencies, invoices, amounts, agreed) with ordinality
+        as u (id, customer, currency, named, amount, agreed_on, position)
     ),
     superset as (
       select distinct o.customer_id as customer, o.currency::text as currency, o.invoice_ids as named
@@ -125,61 +133,74 @@ begin
       join ptp.open_claim o on o.org_id = l.org_id and o.commitment_id = l.commitment_id and o.version = l.version
       where o.customer_id = a.customer and o.currency = a.currency and o.invoice_ids @> a.named
     ),
-    bundle as materialized (
-      select b.customer, b.currency, b.named, sum(i.open_minor) as open
+    named_invoice as materialized (
+      select b.customer, b.currency, b.named, n
       from (select customer, currency, named from candidate union select customer, currency, named from superset) as b
       cross join unnest(b.named) as n
-      join ptp.invoice_position i on i.org_id = ptp.current_org() and i.invoice_id = n and i.customer_id = b.customer and i.currency = b.currency
+    ),
+    bundle as materialized (
+      select b.customer, b.currency, b.named, sum(i.open_minor) as open, sum(greatest(i.amount_minor, i.open_minor)) as invoiced
+      from named_invoice b
+      join ptp.invoice_position i on i.org_id = ptp.current_org() and i.invoice_id = b.n and i.customer_id = b.customer and i.currency = b.currency
       group by b.customer, b.currency, b.named having count(*) = cardinality(b.named)
     ),
+    part as materialized (select b.customer, b.currency, b.named, n from bundle b cross join unnest(b.named) as n),
     -- A part of a bundle is found by its first invoice.
     claim as (
-      select b.customer, b.currency, b.named, o.commitment_id, max(o.claim_minor) as amount
-      from bundle b cross join unnest(b.named) as n
-      join ptp.version_invoice l on l.org_id = ptp.current_org() and l.invoice_id = n
-      join ptp.open_claim o on o.org_id = l.org_id and o.commitment_id = l.commitment_id and o.version = l.version and o.invoice_ids[1] = n
+      select b.customer, b.currency, b.named, o.commitment_id, max(o.claim_minor) as amount,
+             bool_or(not o.is_seen and o.agreed_on < day) as is_earlier
+      from part b
+      join ptp.version_invoice l on l.org_id = ptp.current_org() and l.invoice_id = b.n
+      join ptp.open_claim o on o.org_id = l.org_id and o.commitment_id = l.commitment_id and o.version = l.version and o.invoice_ids[1] = b.n
       where o.customer_id = b.customer and o.currency = b.currency and o.invoice_ids <@ b.named
         and not exists (select from candidate a where a.id = o.commitment_id)
       group by b.customer, b.currency, b.named, o.commitment_id having max(o.claim_minor) > 0
     ),
     claimed as (
-      select customer, currency, named, sum(amount) as amount, ptp.some_of(array_agg(commitment_id order by commitment_id)) as holders
+      select customer, currency, named, sum(amount) as amount, coalesce(sum(amount) filter (where not is_earlier), 0) as of_open,
+             ptp.some_of(array_agg(commitment_id order by commitment_id)) as holders
       from claim group by customer, currency, named
     ),
     wanted as (
-      select b.customer, b.currency, b.named, a.position, a.amount
-      from bundle b cross join unnest(b.named) as n
-      join candidate a on a.customer = b.customer and a.currency = b.currency and a.named[1] = n and a.named <@ b.named
+      select b.customer, b.currency, b.named, a.position, a.amount, a.is_earlier
+      from part b
+      join candidate a on a.customer = b.customer and a.currency = b.currency and a.named[1] = b.n and a.named <@ b.named
     ),
     crowded as (
-      select row_number() over (order by cardinality(b.named), b.named) as number, b.*, b.open - coalesce(d.amount, 0) as unpromised, coalesce(d.holders, '') as holders
+      select row_number() over (order by cardinality(b.named), b.named) as number, b.*, b.open - coalesce(d.of_open, 0) as open_left,
+             b.invoiced - coalesce(d.amount, 0) as left_over, coalesce(d.holders, '') as holders
       from bundle b
-      join (select customer, currency, named, sum(amount) as amount from wanted group by customer, currency, named) as w
-        using (customer, currency, named)
+      join (select customer, currency, named, sum(amount) as amount, coalesce(sum(amount) filter (where not is_earlier), 0) as of_open
+            from wanted group by customer, currency, named) as w using (customer, currency, named)
       left join claimed d using (customer, currency, named)
-      where coalesce(d.amount, 0) + w.amount > b.open
+      where coalesce(d.of_open, 0) + w.of_open > b.open or coalesce(d.amount, 0) + w.amount > b.invoiced
     )
-    select a.position, a.id, a.currency, a.amount, a.named, array_agg(r.number::int order by r.number) as numbers,
-           array_agg(r.open::bigint order by r.number) as opens, array_agg(r.unpromised::bigint order by r.number) as rooms,
-           array_agg(r.holders order by r.number) as held, array_agg(ptp.some_of(r.named) order by r.number) as bundles
+    select a.position, a.id, a.currency, a.amount, a.named, a.is_earlier, array_agg(r.number::int order by r.number) as numbers,
+           array_agg(r.open::bigint order by r.number) as opens, array_agg(r.invoiced::bigint order by r.number) as invoiced,
+           array_agg(r.open_left::bigint order by r.number) as open_left, array_agg(r.left_over::bigint order by r.number) as left_over,
+           array_agg(r.holders order by r.number) as holders, array_agg(ptp.some_of(r.named) order by r.number) as bundles
     from crowded r join wanted w using (customer, currency, named) join candidate a using (position)
-    group by a.position, a.id, a.currency, a.amount, a.named order by a.position
+    group by a.position, a.id, a.currency, a.amount, a.named, a.is_earlier order by a.position
   loop
     is_refused := false;
     for i in 1 .. cardinality(c.numbers) loop
       s := c.numbers[i];
-      if unpromised[s] is null then
-        unpromised[s] := c.rooms[i];
-        holders[s] := c.held[i];
+      if open_left[s] is null then
+        open_left[s] := c.open_left[i];
+        left_over[s] := c.left_over[i];
+        holders[s] := c.holders[i];
       end if;
-      if c.amount > unpromised[s] then
+      by_invoiced := c.is_earlier or left_over[s] < open_left[s];
+      available := case when by_invoiced then left_over[s] else open_left[s] end;
+      if c.amount > available then
         refused_id := c.id;
-        message := format('%s would promise %s on %s, but %s is left to promise on %s: %s open on %s, %s.', c.id,
+        message := format('%s would promise %s on %s, but %s is left to promise on %s: %s, %s.', c.id,
           ptp.format_money(c.amount, c.currency), ptp.some_of(c.named),
-          case when unpromised[s] > 0 then ptp.format_money(unpromised[s], c.currency) else 'nothing' end, c.bundles[i],
-          ptp.format_money(c.opens[i], c.currency), day,
-          case when holders[s] = '' then 'nothing promised'
-               else ptp.format_money(c.opens[i] - unpromised[s], c.currency) || ' promised by ' || holders[s] end);
+          case when available > 0 then ptp.format_money(available, c.currency) else 'nothing' end, c.bundles[i],
+          case when by_invoiced then ptp.format_money(c.invoiced[i], c.currency) || ' invoiced'
+               else format('%s open on %s', ptp.format_money(c.opens[i], c.currency), day) end,
+          case when holders[s] = '' then 'nothing promised' else format('%s promised by %s',
+            ptp.format_money(case when by_invoiced then c.invoiced[i] else c.opens[i] end - available, c.currency), holders[s]) end);
         next_step := case when holders[s] = '' then 'Promise what is open' else format('Promise what is left, or renegotiate or cancel %s', holders[s]) end
           || '. If invoices or payments came since, bring them in with ptp run first.';
         is_refused := true;
@@ -189,7 +210,10 @@ begin
     end loop;
     if not is_refused then
       foreach s in array c.numbers loop
-        unpromised[s] := unpromised[s] - c.amount;
+        left_over[s] := left_over[s] - c.amount;
+        if not c.is_earlier then
+          open_left[s] := open_left[s] - c.amount;
+        end if;
         if length(holders[s]) < 100 then
           holders[s] := concat_ws(', ', nullif(holders[s], ''), c.id);
         elsif holders[s] not like '%and others' then
@@ -213,9 +237,9 @@ begin
     select array_agg(f.commitment_id order by f.commitment_id) as ids, array_agg(f.customer_id order by f.commitment_id) as customers,
            array_agg(f.currency::text order by f.commitment_id) as currencies,
            array_agg(array_to_string(f.invoice_ids, chr(31)) order by f.commitment_id) as invoices,
-           array_agg(f.total_minor - f.discount_minor order by f.commitment_id) as amounts
+           array_agg(f.total_minor - f.discount_minor order by f.commitment_id) as amounts, array_agg(f.agreed_on order by f.commitment_id) as agreed
     from fresh f) as g
-  cross join lateral ptp.beyond_open(g.ids, g.customers, g.currencies, g.invoices, g.amounts) as b limit 1;
+  cross join lateral ptp.beyond_open(g.ids, g.customers, g.currencies, g.invoices, g.amounts, g.agreed) as b limit 1;
   if found then
     perform ptp.refuse('PT001', over.message, over.next_step);
   end if;

@@ -69,7 +69,7 @@ def test_a_run_leaves_what_is_open_in_the_ledger_where_people_cannot_write_it(bo
     build, digest = book.settings.current_build(book.org).resolve().name, book.query("select digest from run_info")[0][0]
     assert source(book) == positions.Source(build, digest, date(2026, 5, 19))
     for statement in (
-        "insert into ptp.invoice_position values (ptp.current_org(), 'X', 'C-1', 'USD', 1)",
+        "insert into ptp.invoice_position values (ptp.current_org(), 'X', 'C-1', 'USD', 1, 1)",
         "update ptp.invoice_position set open_minor = open_minor + 1",
         "delete from ptp.commitment_position",
         "delete from ptp.position_source",
@@ -105,7 +105,7 @@ def test_positions_written_anew_equal_those_written_by_changes(book: Book) -> No
     with book.ledger.transaction(book.org, PIPELINE) as tx:
         tx.execute("delete from ptp.position_source")
         tx.execute("delete from ptp.invoice_position where invoice_id = 'INV-1'")
-        tx.execute("insert into ptp.invoice_position values (ptp.current_org(), 'NOBODY', 'C-1', 'USD', 1)")
+        tx.execute("insert into ptp.invoice_position values (ptp.current_org(), 'NOBODY', 'C-1', 'USD', 1, 1)")
     assert run_org(book.settings, book.org, date(2026, 5, 19), full=True, ledger=book.ledger).ok
     assert (invoices(book), commitments(book)) == by_changes
 

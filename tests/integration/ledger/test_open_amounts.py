@@ -14,8 +14,8 @@ from tests.integration.ledger.test_commitments_and_files import SHA, at_once
 DAY = "2026-03-01"
 
 
-def opened(desk, *, customer="C-1", currency="USD", **minor):
-    """Have a run find these invoices open."""
+def opened(desk, *, invoiced=0, **minor):
+    """Have a run find these invoices of C-1 open, each over the greater of `invoiced` and what is open."""
     with desk.as_(PIPELINE) as tx:
         tx.execute(
             "insert into ptp.position_source (org_id, build_id, digest, as_of) values (ptp.current_org(), 'b', 'd', %s)"
@@ -24,9 +24,8 @@ def opened(desk, *, customer="C-1", currency="USD", **minor):
         )
         for invoice, amount in minor.items():
             tx.execute(
-                "insert into ptp.invoice_position values (ptp.current_org(), %s, %s, %s, %s) on conflict (org_id, invoice_id)"
-                " do update set open_minor = excluded.open_minor",
-                [invoice, customer, currency, amount],
+                "insert into ptp.invoice_position values (ptp.current_org(), %s, 'C-1', 'USD', %s, %s)",
+                [invoice, max(invoiced, amount), amount],
             )
 
 
@@ -135,6 +134,22 @@ def test_new_terms_take_the_place_of_the_old_and_both_count_until_decided(desk, 
     with desk.as_("sue") as tx:
         approvals.decide(tx, [("P-1", 2)], "approve", "yes", "cli")
     promise(desk, "P-3", 90_000, "A")
+
+
+def test_what_was_agreed_before_the_last_run_may_have_been_paid_in_part_since(desk):
+    opened(desk, A=40_000, invoiced=100_000)
+    earlier = {"agreed_on": "2026-02-28"}
+    error = refusal(desk, "P-1", 100_001, "A", **earlier)
+    assert "but 1,000.00 USD is left to promise on A: 1,000.00 USD invoiced, nothing promised." in error.message
+    promise(desk, "P-1", 90_000, "A", **earlier)
+    assert "but 100.00 USD is left to promise on A: 1,000.00 USD invoiced, 900.00 USD promised by P-1." in str(
+        refusal(desk, "P-2", 40_000, "A")
+    )
+    promise(desk, "P-2", 10_000, "A")
+    found(desk, "P-1", 30_000)
+    assert "nothing is left to promise on A: 400.00 USD open on 2026-03-01, 400.00 USD promised by P-1, P-2." in str(
+        refusal(desk, "P-3", 1, "A")
+    )
 
 
 def test_policy_may_allow_it(desk):

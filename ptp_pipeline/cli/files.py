@@ -46,11 +46,15 @@ def show(*, file: FileId, org: Org, as_json: Json = False) -> None:
     from ptp_pipeline.cli import published
     from ptp_pipeline.feeds import archive
 
-    found = _find(_received(org), file)
+    received = _received(org)
+    found = _find(received, file)
     kept_at = archive.location(settings(), found.content_sha256)
-    document = {**_document(found), "archived": kept_at, "quarantine": []}
+    document = {**_document(found), "archived": kept_at, "duplicate_of": _first(received, found), "quarantine": []}
     if settings().current_build(org).exists():
         with published.open_build(settings(), org) as build:
+            counts = "rows_loaded, rows_quarantined, rows_duplicate, duplicate_of"
+            for row in build.rows(f"select {counts} from files where file_sequence = $number", {"number": found.file_sequence}):
+                document |= row
             document["quarantine"] = build.rows(
                 "select * from quarantine where file_sha256 = $sha order by line_number, column_name", {"sha": found.content_sha256}
             )
@@ -111,6 +115,19 @@ def _find(rows: list[Any], wanted: str) -> Any:
         numbers = ", ".join(str(f.file_sequence) for f in matches)
         raise UsageError(f"{wanted!r} is several files: {numbers}.", "Name one by its number.")
     return matches[0]
+
+
+def _first(received: list[Any], file: Any) -> str | None:
+    """The accepted file that a rejected one repeats, by bytes or by rows."""
+    if file.status == "accepted":
+        return None
+    same = [
+        f"{f.file_name} (number {f.file_sequence})"
+        for f in received
+        if (f.status, f.feed) == ("accepted", file.feed)
+        and (f.content_sha256 == file.content_sha256 or f.rows_fingerprint == (file.rows_fingerprint or ""))
+    ]
+    return same[0] if same else None
 
 
 def _document(file: Any) -> dict[str, Any]:

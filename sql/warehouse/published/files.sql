@@ -11,6 +11,7 @@
 --   rows_loaded: of them, loaded
 --   rows_quarantined: of them, in quarantine
 --   rows_duplicate: of them, left out because they were known
+--   duplicate_of: files whose rows those of payments and contacts repeat, by name, separated by semicolons; NULL if there are none
 select
     file_sequence::bigint as file_sequence,
     feed,
@@ -21,5 +22,6 @@ select
     rows_loaded::bigint as rows_loaded,
     rows_quarantined::bigint as rows_quarantined,
     rows_duplicate::bigint as rows_duplicate,
+    duplicate_of,
 from raw.files
 order by file_sequence, file_sha256

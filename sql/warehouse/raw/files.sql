@@ -10,6 +10,7 @@
 --   rows_loaded: of them, loaded
 --   rows_quarantined: of them, in quarantine
 --   rows_duplicate: of them, left out because they were known
+--   duplicate_of: files whose rows those of payments and contacts repeat, by name, separated by semicolons; NULL if there are none
 with outcomes as (
     select 'invoices' as feed, file_sha256, outcome,
     from raw.invoice_rows
@@ -42,6 +43,20 @@ counted as (
     ) as r on p.file_sha256 = r.file_sha256
 ),
 
+repeated as (
+    select r.feed, r.file_sha256, string_agg(distinct f.file_name, ';' order by f.file_name) as duplicate_of,
+    from (
+        select 'payments' as feed, file_sha256, first_file_sha256, outcome,
+        from raw.payment_rows
+        union all
+        select 'contacts', file_sha256, first_file_sha256, outcome,
+        from raw.contact_rows
+    ) as r
+    inner join feed.files as f on r.feed = f.feed and r.first_file_sha256 = f.file_sha256
+    where r.outcome = 'duplicate'
+    group by r.feed, r.file_sha256
+),
+
 quarantined as (
     select feed, file_sha256, count(distinct line_number) as rows_quarantined,
     from raw.quarantine
@@ -58,6 +73,8 @@ select
     coalesce(c.rows_loaded, 0) as rows_loaded,
     coalesce(q.rows_quarantined, 0) as rows_quarantined,
     coalesce(c.rows_duplicate, 0) as rows_duplicate,
+    d.duplicate_of,
 from feed.files as f
+left join repeated as d on f.feed = d.feed and f.file_sha256 = d.file_sha256
 left join counted as c on f.feed = c.feed and f.file_sha256 = c.file_sha256
 left join quarantined as q on f.feed = q.feed and f.file_sha256 = q.file_sha256

@@ -63,11 +63,46 @@ def test_the_same_rows_in_another_order_and_delimiter_are_rejected_too(desk):
     assert "june.csv holds the same rows as again.csv, received" in results[1].reason
 
 
+def test_the_same_rows_are_known_in_any_form(desk):
+    rows = [GOOD.replace("P1", "P\u00e9"), "P2,C1,2026-01-06,5.00,payment,,", "P3,C1,2026-01-06,abc,payment,,", ",C1,2026-01-05,1.00,,,"]
+    first = desk.drop("payments", "0.csv", *rows).read_text()
+    header, *lines = first.splitlines()
+    turned = [",".join(line.split(",")[::-1]) for line in (header, *lines)]
+    forms = {
+        "bom.csv": first.encode("utf-8-sig"),
+        "crlf.csv": first.replace("\n", "\r\n").encode(),
+        "order.csv": "\n".join([header, *lines[::-1]]).encode(),
+        "quoted.csv": "\n".join('"' + line.replace(",", '","') + '"' for line in (header, *lines)).encode(),
+        "semicolon.csv": first.replace(",", ";").encode(),
+        "tabs.csv": first.replace(",", "\t").encode("utf-16"),
+        "turned.csv": "\n\n".join(turned).encode(),
+    }
+    for name, data in forms.items():
+        desk.drop_bytes("payments", name, data)
+    accepted, *others = desk.take()
+    assert statuses([accepted]) == [("0.csv", "accepted")]
+    assert statuses(others) == [(name, "rejected") for name in forms]
+    assert all(f"{other.file_name} holds the same rows as 0.csv, received" in other.reason for other in others)
+    desk.build()
+    assert desk.files() == [("0.csv", 4, 3, 1, 0)]
+
+
+def test_two_machines_that_share_only_the_ledger_take_the_same_rows_once(desk, tmp_path):
+    both = [desk.with_settings(home=tmp_path / name) for name in ("one", "two")]
+    for machine, end in zip(both, ("\n", "\r\n"), strict=True):
+        machine.drop_bytes("payments", "june.csv", f"payment_id,customer_id,received_date,amount{end}P1,C1,2026-01-05,1{end}".encode())
+    with ThreadPoolExecutor(2) as pool:
+        results = [result for taken in pool.map(lambda machine: machine.take(), both) for result in taken]
+    assert sorted(result.status for result in results) == ["accepted", "rejected"]
+    assert "june.csv holds the same rows as june.csv, received" in next(r.reason for r in results if r.status == "rejected")
+
+
 def test_a_file_sent_again_with_one_more_row_adds_only_that_row(desk):
     desk.drop("payments", "1.csv", GOOD, ",C1,2026-01-05,1.00,,,", ",C1,2026-01-05,1.00,,,")
     desk.drop("payments", "2.csv", GOOD, ",C1,2026-01-05,1.00,,,", ",C1,2026-01-05,1.00,,,", "P9,C1,2026-01-07,3.00,,,")
     desk.run()
     assert desk.files() == [("1.csv", 3, 3, 0, 0), ("2.csv", 4, 1, 0, 3)]
+    assert desk.rows("select file_name, duplicate_of from raw.files order by all") == [("1.csv", None), ("2.csv", "1.csv")]
     assert desk.rows("select count(*), sum(amount_minor) from raw.payments") == [(4, 1000 + 100 + 100 + 300)]
 
 

@@ -57,6 +57,27 @@ def test_the_same_promise_under_another_id_goes_to_quarantine_with_a_pointer(des
     assert [row[0] for row in logged(desk)] == ["PR1"]
 
 
+def test_a_promise_beyond_what_is_open_goes_to_quarantine_with_figures_and_a_next_step(desk):
+    with desk.ledger.transaction(desk.org, PIPELINE) as tx:
+        tx.execute("insert into ptp.position_source (org_id, build_id, digest, as_of) values (ptp.current_org(), 'b', 'd', '2026-01-01')")
+        tx.execute("insert into ptp.invoice_position values (ptp.current_org(), 'I1', 'C1', 'USD', 900, 900)")
+    desk.drop(
+        "commitments",
+        "1.csv",
+        PROMISE,
+        PROMISE.replace("PR1", "PR2").replace("5.00", "4.01"),
+        PROMISE.replace("PR1", "PR3").replace("5.00", "4.00"),
+    )
+    desk.run()
+    assert desk.run() == {"loaded": 2, "duplicate": 0, "quarantined": 1}
+    assert rules(desk) == [("commitments", 3, "over_promised")]
+    (message,) = messages(desk)
+    assert message.startswith(
+        "PR2 would promise 4.01 USD on I1, but 4.00 USD is left to promise on I1: 9.00 USD open on 2026-01-01, 5.00 USD promised by PR1. "
+    )
+    assert "renegotiate or cancel PR1" in message
+
+
 def test_a_duplicate_promise_does_not_come_alive_when_the_first_one_is_cancelled(desk):
     desk.drop("commitments", "1.csv", PROMISE, PROMISE.replace("PR1", "PR2"))
     desk.run()

@@ -146,8 +146,8 @@ declare
 begin
   select k into unknown from jsonb_object_keys(new.policy) as k
   where k <> all (array['currency', 'timezone', 'calendar', 'business_day_rule', 'grace_days', 'tolerance_amount', 'tolerance_percent',
-                        'overpayment_rule', 'exact_amount_window_days', 'due_soon_days', 'default_after_broken', 'automatic_promises', 'approval',
-                        'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers', 'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
+                        'overpayment_rule', 'exact_amount_window_days', 'due_soon_days', 'default_after_broken', 'automatic_promises',
+                        'over_promising', 'approval', 'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers', 'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
   if found then
     perform ptp.refuse('PT001', format('There is no policy key %s.', unknown));
   end if;
@@ -158,6 +158,8 @@ begin
   end;
   if new.policy ->> 'timezone' is null then
     perform ptp.refuse('PT001', 'A policy names its timezone.');
+  elsif coalesce(new.policy ->> 'over_promising', 'refuse') not in ('refuse', 'allow') then
+    perform ptp.refuse('PT001', 'over_promising is refuse or allow.');
   elsif not coalesce((new.policy #> '{approval,kinds}') ? 'plan', false) then
     perform ptp.refuse('PT001', 'A plan always needs a supervisor: approval.kinds names it.');
   elsif jsonb_typeof(limits) is distinct from 'object' or exists (

@@ -41,13 +41,6 @@ create table ptp.commitment_position (
 );
 select ptp.protect('ptp.commitment_position', false);
 
-create trigger only_runs before insert or update or delete or truncate on ptp.position_source
-  for each statement execute function ptp.refuse_people();
-create trigger only_runs before insert or update or delete or truncate on ptp.invoice_position
-  for each statement execute function ptp.refuse_people();
-create trigger only_runs before insert or update or delete or truncate on ptp.commitment_position
-  for each statement execute function ptp.refuse_people();
-
 -- What a customer owes in a currency, in minor units; NULL when no invoice of theirs in it is known.
 create function ptp.customer_balance(customer text, currency text) returns numeric language sql stable
 as $$
@@ -55,8 +48,9 @@ as $$
   where i.org_id = ptp.current_org() and i.customer_id = customer and i.currency = customer_balance.currency
 $$;
 
-grant select, insert, update, delete on ptp.position_source, ptp.invoice_position, ptp.commitment_position to ptp_app;
-grant execute on function ptp.customer_balance to ptp_app;
+grant select on ptp.position_source, ptp.invoice_position, ptp.commitment_position to ptp_app, ptp_pipeline, ptp_ops;
+grant insert, update, delete on ptp.position_source, ptp.invoice_position, ptp.commitment_position to ptp_pipeline;
+grant execute on function ptp.customer_balance to ptp_app, ptp_pipeline, ptp_ops;
 
 -- what may still be promised ---------------------------------------------------------------------------------------
 -- How a commitment's money is split over its invoices is nobody's to know beforehand. So no single share is compared, but sums that must
@@ -248,5 +242,5 @@ end $$;
 create trigger within_open after insert on ptp.commitment_version referencing new table as fresh
   for each statement execute function ptp.keep_within_open();
 
-grant select on ptp.version_invoice, ptp.open_claim to ptp_app;
-grant execute on function ptp.beyond_open to ptp_app;
+grant select on ptp.version_invoice, ptp.open_claim to ptp_app, ptp_pipeline, ptp_ops;
+grant execute on function ptp.beyond_open to ptp_app, ptp_pipeline;

@@ -179,10 +179,10 @@ def test_direct_sql_is_held_to_it_and_to_seeing_what_others_wrote(desk):
             con.execute(
                 "insert into ptp.commitment_version select (jsonb_populate_record(v, %s::jsonb)).* from ptp.commitment_version v", [other]
             )
-    with desk.raw() as con:
+    with psycopg.connect(**desk.ledger.parameters("ptp_app")) as con:
         con.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with pytest.raises(psycopg.Error, match="isolation level"):
-            con.execute("select ptp.lock_org()")
+            con.execute("select ptp.enter(%s, 'cara', 'collector', 'token', 'psql', '', '', null), ptp.lock_org()", [desk.org])
 
 
 def test_rows_of_a_file_are_taken_in_order_while_they_fit(desk, new):

@@ -188,7 +188,7 @@ def _beyond_open(tx: Transaction, rows: Sequence[NewCommitment]) -> dict[str, Li
             *_columns(rows, "commitment_id", "customer_id"),
             *_columns([row.terms for row in rows], "currency"),
             [_SEPARATOR.join(row.terms.invoice_ids) for row in rows],
-            [row.terms.total_minor - row.terms.discount_minor for row in rows],
+            [row.terms.payable_minor for row in rows],
             [row.terms.agreed_on for row in rows],
         ],
     )

@@ -162,7 +162,7 @@ def _reader(
     """Find the header among the first lines: what reads the rest, and where the rest begins."""
     import polars as pl
 
-    lines = pl.read_lines(io.BytesIO(start[: _nth_newline(start, 1000)]), name="text").with_row_index("line_number", 1)
+    lines = _lines(start[: _nth_newline(start, 1000)], 1)
     first = lines.filter(pl.col("text").str.contains(r"[^\s,;|]")).head(2).rows()
     sep = re.fullmatch(r'"?sep=(.)"?', first[0][1].strip("\ufeff "), re.IGNORECASE) if first else None
     if sep and sep[1] in _IN_REGEX:  # Excel's own way to name the delimiter
@@ -245,7 +245,8 @@ class _Reader:
         import polars as pl
 
         return pl.read_csv(
-            block,
+            # Polars unpacks what starts like a compressed file, and text may: "x^" at the start gave no rows. It drops this mark.
+            codecs.BOM_UTF8 + block,
             has_header=False,
             schema={f"c{i}": pl.String for i in range(self.width)},
             separator=self.delimiter,
@@ -259,7 +260,7 @@ class _Reader:
         """The records that begin in the first `own` lines, told apart line by line; and how many further lines they cover."""
         import polars as pl
 
-        body = pl.read_lines(io.BytesIO(block), name="text").with_row_index("line_number", self.line)
+        body = _lines(block, self.line)
         d, width = _IN_REGEX[self.delimiter], self.width
         text = pl.col("text")
         has_quote = text.str.contains('"', literal=True)
@@ -303,6 +304,13 @@ def _no_broken() -> "pl.DataFrame":
     import polars as pl
 
     return pl.DataFrame(schema={"line_number": pl.UInt32, "value": pl.String, "rule": pl.String})
+
+
+def _lines(block: bytes, first: int) -> "pl.DataFrame":
+    """The lines of a block with their numbers. It is read behind an empty line: see `Dialect._parse` for what may not come first."""
+    import polars as pl
+
+    return pl.read_lines(io.BytesIO(b"\n" + block), name="text").slice(1).with_row_index("line_number", first)
 
 
 def _last_lines(block: bytes, n: int) -> int:

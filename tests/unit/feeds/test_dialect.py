@@ -195,6 +195,14 @@ def test_no_bytes_break_the_reader(data):
         records(data)
 
 
+@pytest.mark.parametrize("start", [b"x^2", b"x\x01\x02\x01", b"x\xc3\x9c", "\ufeffx".encode()])
+def test_rows_that_begin_like_a_compressed_file_are_read_as_they_are(start):
+    found = records(b"a,b\n" + start + b",1\n")
+    assert found.rows.rows() == [(2, start.decode(), "1")]
+    quoted = records(b"a,b\n" + start + b',"1"\n')
+    assert quoted.rows.rows() == [(2, start.decode(), "1")]
+
+
 # --- a file in many pieces and blocks is the same file ---
 
 

@@ -44,7 +44,7 @@ _LOAD = (
     """
     insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel,
       policy_version, decided_at)
-    select org_id, commitment_id, version, 'approve', 'Loaded by the benchmark.', terms_digest, 'bench', 'supervisor', 'operator', 'bench',
+    select org_id, commitment_id, version, 'approve', 'Loaded by the benchmark.', terms_digest, 'policy', 'policy', 'policy', 'bench',
       1, now()
     from ptp.commitment_version where org_id = %(org)s
     """,

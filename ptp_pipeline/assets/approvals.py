@@ -58,18 +58,22 @@ def form_markdown(ptp: Ptp, pending: list["PendingItem"], policy: Any) -> str:
 @dg.asset(partitions_def=orgs_partitions, group_name="approvals", deps=[approval_form], kinds={"postgres"})
 def approval_decisions(context: dg.AssetExecutionContext, config: DecisionForm, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult[Any]:
     """Approve, reject or send back items of the approval form. Needs your one-time approval code."""
-    from ptp_pipeline.ledger import approvals, commitments
+    from ptp_pipeline.cli.previews import to_approve
+    from ptp_pipeline.ledger import approvals, commitments, policies
 
     org = context.partition_key
     with in_words():
         try:
             with ptp.ledger.transaction(org, PIPELINE) as tx:
                 items = commitments.resolve_pending(tx, config.items)
+                pending = {(i.commitment_id, i.version): i for i in commitments.pending(tx)}
+                policy = policies.current(tx)
         except PtpError:
             approvals.present_code(ptp.ledger, org, config.supervisor, config.approval_code, "dagster")  # it stands in the run config
             raise
+        schedules = to_approve(ptp.settings, [pending[item] for item in items], policy)
         decided = approvals.decide_with_code(
-            ptp.ledger, org, config.supervisor, config.approval_code, items, config.decision.value, config.reason, "dagster"
+            ptp.ledger, org, config.supervisor, config.approval_code, items, config.decision.value, config.reason, "dagster", schedules
         )
-    lines = [f"- {d.commitment_id} version {d.version}: {d.decision}" for d in decided]
+    lines = [f"- {d.commitment_id} version {d.version}: {d.decision}, after {d.business_hours:g} business hours" for d in decided]
     return dg.MaterializeResult(metadata={"decided": len(decided), "decisions": dg.MetadataValue.md("\n".join(lines))})

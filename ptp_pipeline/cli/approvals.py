@@ -1,4 +1,4 @@
-"""`ptp pending`, `approve`, `reject` and `approval-code`: the gate. The gate itself is in the ledger; here is only the asking."""
+"""`ptp pending`, `approve`, `reject`, `send-back` and `approval-code`. The gate itself is in the ledger; here is only the asking."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,28 +42,30 @@ def register(app: typer.Typer) -> None:
         approve
     )
     command(app, "reject PL-7 --org acme --reason 'discount not agreed'")(reject)
+    command(app, "send-back PL-7 --org acme --reason 'which invoices does it cover?'", name="send-back")(send_back)
     command(app, "approval-code PL-7 PL-8 --org acme", "approval-code --pending --org acme", name="approval-code")(approval_code)
 
 
 def pending(*, org: Org, token: Token = "", as_json: Json = False) -> None:
-    """List what waits for a decision: terms, schedule, and what policy says."""
+    """List what waits for a decision: terms, schedule, what would change, where the customer stands, and what policy says."""
+    from ptp_pipeline.ledger import approvals
+
     ledger = open_ledger()
     require_org(ledger, org)
-    items, policy = _waiting(ledger, org, person_or_operator(ledger, org, token))
-    schedules = previews.schedules(settings(), items, policy)
+    actor = person_or_operator(ledger, org, token)
+    items, policy = _waiting(ledger, org, actor)
+    shown = previews.previews(settings(), items, policy)
     if as_json:
-        output.print_json([_document(item, schedule) for item, schedule in zip(items, schedules, strict=True)])
+        output.print_json([_document(item, preview) for item, preview in zip(items, shown, strict=True)])
         return
-    if not items:
+    for item, preview in zip(items, shown, strict=True):
+        _show_item(item, preview)
+    with ledger.transaction(org, actor) as tx:
+        print(f"\n{previews.turnaround_in_words(approvals.turnaround(tx))}")
+    if items:
+        print(f"{len(items)} waiting. Decide: {launcher()} approve ID --org {org} --reason TEXT, or reject, or send-back.")
+    else:
         print("Nothing waits for a decision.")
-        return
-    for item, schedule in zip(items, schedules, strict=True):
-        output.heading(f"{item.commitment_id} version {item.version}: {item.terms.kind.replace('_', ' ')} of {item.customer_id}")
-        print(f"{previews.terms_in_words(item.terms)}; agreed on {item.terms.agreed_on}, logged by {output.visible(item.logged_by)}")
-        previews.print_schedule(schedule, item.terms.currency)
-        for rule in item.guardrails:
-            print(f"! {output.visible(rule)}")
-    print(f"\n{len(items)} waiting. Decide: {launcher()} approve ID --org {org} --reason TEXT, or reject.")
 
 
 def approve(
@@ -120,6 +122,33 @@ def reject(
     )
 
 
+def send_back(
+    *,
+    org: Org,
+    reason: Reason,
+    ids: Ids = None,
+    token: Token = "",
+    code: Code = "",
+    user: User = "",
+    all_pending: AllPending = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Send terms back to their author: not as they are. Logged again, with changes or with the answer, they wait again."""
+    _decide(
+        "send_back",
+        org=org,
+        ids=ids or [],
+        reason=reason,
+        token=token,
+        code=code,
+        user=user,
+        all_pending=all_pending,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
 def approval_code(*, org: Org, ids: Ids = None, token: Token = "", all_pending: AllPending = False, as_json: Json = False) -> None:
     """Print a one-time code to decide on exactly these terms elsewhere, for instance in the Dagster UI. It is shown this once."""
     from ptp_pipeline.ledger import approvals
@@ -130,7 +159,8 @@ def approval_code(*, org: Org, ids: Ids = None, token: Token = "", all_pending: 
     waiting, policy = _waiting(ledger, org, actor)
     chosen, left = _choose(waiting, ids or [], all_pending=all_pending, mine=_mine("approve", waiting, policy, actor.name, actor.role))
     with ledger.transaction(org, actor) as tx:
-        issued = approvals.issue_code(tx, [(i.commitment_id, i.version) for i in chosen], policy.approval.code_hours)
+        items = [(i.commitment_id, i.version) for i in chosen]
+        issued = approvals.issue_code(tx, items, policy.approval.code_hours, previews.to_approve(settings(), chosen, policy))
     names = [f"{i.commitment_id}@{i.version}" for i in chosen]
     if as_json:
         output.print_json({"org": org, "user": actor.name, "code": issued, "hours": policy.approval.code_hours, "items": names})
@@ -159,28 +189,31 @@ def _decide(
     actor = _with_code(ledger, org, user) if code else person(ledger, org, token)
     waiting, policy = _waiting(ledger, org, operator() if code else actor)
     chosen, left = _choose(waiting, ids, all_pending=all_pending, mine=_mine(decision, waiting, policy, actor.name, actor.role))
-    if all_pending and not as_json:
-        _show_batch(chosen)
+    schedules = previews.to_approve(settings(), chosen, policy) if decision == "approve" else {}
+    if len(chosen) > 1 and not as_json:
+        _show_batch(chosen, policy)
         _say_left(left)
     if all_pending:
-        confirm(f"{decision.capitalize()} these {len(chosen)}?", yes=yes)
+        confirm(f"{_VERBS[decision].capitalize()} these {len(chosen)}?", yes=yes)
     items = [(i.commitment_id, i.version) for i in chosen]
     if code:
-        decided = approvals.decide_with_code(ledger, org, user, code, items, decision, reason, "cli")
+        decided = approvals.decide_with_code(ledger, org, user, code, items, decision, reason, "cli", schedules)
     else:
         with ledger.transaction(org, actor) as tx:
-            decided = approvals.decide(tx, items, decision, reason, "cli")
-    done = {"approve": "approved", "reject": "rejected"}[decision]
+            decided = approvals.decide(tx, items, decision, reason, "cli", schedules)
+    done = _DONE[decision]
     if as_json:
         left_names = [{"commitment_id": i.commitment_id, "version": i.version, "why": why} for i, why in left]
         output.print_json({"org": org, "decision": decision, "decided": [vars(d) for d in decided], "left": left_names})
         return
     for d in decided if len(decided) <= _FEW else []:
-        print(f"{d.commitment_id} version {d.version} {done} by {d.decided_by}.")
+        print(f"{d.commitment_id} version {d.version} {done} by {d.decided_by}, after {d.business_hours:g} business hours.")
     print(f"{len(decided)} {done}. Published figures change with the next run: {launcher()} run --org {org}")
 
 
 _FEW = 20
+_VERBS = {"approve": "approve", "reject": "reject", "send_back": "send back"}
+_DONE = {"approve": "approved", "reject": "rejected", "send_back": "sent back"}
 
 
 def _with_code(ledger: "Ledger", org: str, user: str) -> "Actor":
@@ -222,10 +255,11 @@ def _mine(decision: str, waiting: "Sequence[PendingItem]", policy: "Policy", nam
 
     reasons: dict[tuple[str, int], str] = {}
     for item in waiting:
-        beyond = caps_exceeded(item.terms, policy.approval.caps.get(role)) if decision == "approve" else []  # type: ignore[call-overload]
+        caps = policy.approval.caps.get(role)  # type: ignore[call-overload]
+        beyond = caps_exceeded(item.terms, caps, item.standing) if decision == "approve" else []
         if role not in APPROVERS:
             why = f"a {role} decides on no terms"
-        elif item.logged_by.lower() == name:
+        elif name in item.authors:
             why = f"{name} logged it"
         elif item.source == "feed" and item.owner.lower() == name:
             why = f"{name} owns it"
@@ -235,11 +269,20 @@ def _mine(decision: str, waiting: "Sequence[PendingItem]", policy: "Policy", nam
     return reasons
 
 
-def _show_batch(chosen: "Sequence[PendingItem]") -> None:
+def _show_item(item: "PendingItem", preview: previews.Preview) -> None:
+    output.heading(f"{item.commitment_id} version {item.version}: {item.terms.kind.replace('_', ' ')} of {item.customer_id}")
+    for line in preview.lines:
+        output.paragraph(line)
+    previews.print_schedule(preview.schedule, item.terms.currency)
+    for rule in item.guardrails:
+        print(f"! {output.visible(rule)}")
+
+
+def _show_batch(chosen: "Sequence[PendingItem]", policy: "Policy") -> None:
     output.heading("To be decided")
     output.table(["kind", "count", "amount"], previews.totals(chosen))
     output.heading("Look at these")
-    rows = [[i.commitment_id, i.customer_id, previews.terms_in_words(i.terms), why] for i, why in previews.outliers(chosen)]
+    rows = [[i.commitment_id, i.customer_id, previews.terms_in_words(i.terms), why] for i, why in previews.outliers(chosen, policy)]
     output.table(["commitment", "customer", "terms", "why"], rows, "Nothing stands out.")
 
 
@@ -249,7 +292,7 @@ def _say_left(left: "Sequence[tuple[PendingItem, str]]") -> None:
         output.table(["commitment", "customer", "why"], [[i.commitment_id, i.customer_id, why] for i, why in left])
 
 
-def _document(item: "PendingItem", schedule: Any) -> dict[str, Any]:
+def _document(item: "PendingItem", preview: previews.Preview) -> dict[str, Any]:
     return {
         "commitment_id": item.commitment_id,
         "version": item.version,
@@ -258,8 +301,12 @@ def _document(item: "PendingItem", schedule: Any) -> dict[str, Any]:
         "logged_by": item.logged_by,
         "logged_at": item.logged_at,
         "reason": item.reason,
+        "note": item.note,
+        "waiting_business_hours": preview.waiting_hours,
         "terms_digest": item.terms_digest,
         "terms": item.terms.model_dump(mode="json"),
         "guardrails": item.guardrails,
-        "schedule": previews.schedule_document(schedule, item.terms.currency),
+        "changes": preview.changes,
+        "exposure": previews.exposure_document(preview.exposure, item.terms.currency),
+        "schedule": previews.schedule_document(preview.schedule, item.terms.currency),
     }

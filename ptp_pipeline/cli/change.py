@@ -1,4 +1,4 @@
-"""`ptp change`: new terms for a commitment, ending it, pausing the chase.
+"""`ptp change`: new terms for a commitment, ending or closing it, pausing the chase.
 
 History stays; new terms need their own approval.
 """
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptp_pipeline.cli import output
+from ptp_pipeline.cli import output, previews
 from ptp_pipeline.cli.frame import (
     Json,
     Org,
@@ -21,13 +21,13 @@ from ptp_pipeline.cli.frame import (
     new_group,
     parse_date,
     parse_money,
+    settings,
 )
-from ptp_pipeline.cli.log import begin, business_day, listed_installments, show_terms
-from ptp_pipeline.errors import Refused, UsageError
+from ptp_pipeline.cli.log import begin, business_day, listed_installments, print_logged, show_terms
+from ptp_pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from ptp_pipeline.domain.terms import Terms
-    from ptp_pipeline.ledger.connection import Transaction
 
 CommitmentId = Annotated[str, typer.Argument(metavar="ID", help="The commitment.")]
 EffectiveOn = Annotated[str, typer.Option("--on", metavar="DATE", help="First day it holds; default today.")]
@@ -36,13 +36,16 @@ NewAmount = Annotated[str, typer.Option(metavar="AMOUNT", help="Left out: as bef
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
-    group = new_group("Change a commitment: new terms, cancel, pause, resume.")
+    group = new_group("Change a commitment: new terms, withdraw, cancel, close, pause, resume.")
     command(
         group,
         "change renegotiate PL-7 --org acme --amount 800 --count 4 --first-due 2026-08-01 --reason 'lost a customer, smaller steps'",
         "change renegotiate PR-3 --org acme --due 2026-07-31 --reason 'invoice arrived late'",
+        "change renegotiate PL-8 --org acme --reason 'covers the invoices of May'",
     )(renegotiate)
+    command(group, "change withdraw PL-7 --org acme --reason 'logged for the wrong customer'")(withdraw)
     command(group, "change cancel PL-7 --org acme --reason 'paid by credit note'")(cancel)
+    command(group, "change close PL-7 --org acme --reason 'rest written off'")(close)
     command(group, "change pause PL-7 --org acme --reason 'dispute being looked at'")(pause)
     command(group, "change resume PL-7 --org acme --reason 'dispute settled'")(resume)
     app.add_typer(group, name="change")
@@ -71,13 +74,17 @@ def renegotiate(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Log new terms. The old ones stay in force until these are approved; what was paid stays where it is."""
+    """Log new terms. The old ones stay in force until these are approved; what was paid stays where it is.
+
+    What was sent back or turned down may come again with the same terms: then --reason is the answer.
+    """
     from ptp_pipeline.domain.terms import make_terms
     from ptp_pipeline.ledger import commitments
 
     who = begin(org, token)
     with who.ledger.transaction(org, who.actor) as tx:
-        before = _newest_terms(tx, commitment_id)
+        newest = commitments.newest(tx, commitment_id)
+    before = commitments.terms_of(newest)
     changes: dict[str, Any] = {"down_payment_minor": down_payment, "discount_minor": discount, "amount_minor": amount}
     options = {"down_payment_minor": "--down-payment", "discount_minor": "--discount", "amount_minor": "--amount"}
     changes = {name: parse_money(text, before.currency, options[name]) for name, text in changes.items() if text}
@@ -101,34 +108,22 @@ def renegotiate(
         changes |= (
             {"frequency": frequency} if frequency else {"frequency": "monthly"} if before.frequency in ("custom", "once") and count else {}
         )
-    if not changes:
+    if not changes and newest["decision"] not in ("reject", "send_back"):
         raise UsageError("Nothing would change.", "Give at least one of --amount, --due, --count, --frequency, --discount, …")
     terms = make_terms(**_merged(before, {**changes, "agreed_on": business_day(agreed_on, "--agreed-on", who.policy)}))
+    of_terms, of_schedule = previews.changes_of(settings(), before, terms, who.policy)
     if not as_json:
-        show_terms(terms, who.policy, f"New terms of {commitment_id}")
+        show_terms(who, terms, f"New terms of {commitment_id}", newest["customer_id"], rationale=reason, is_new_terms=True)
+        for told in [*of_terms, *of_schedule]:
+            output.paragraph(told, indent=2)
     confirm("Log them?", yes=yes or as_json)
     with who.ledger.transaction(org, who.actor) as tx:
-        version = commitments.renegotiate(tx, commitment_id, terms, reason)
-        is_pending = any((item.commitment_id, item.version) == (commitment_id, version) for item in commitments.pending(tx))
-    status = "pending_approval" if is_pending else "active"
+        logged = commitments.renegotiate(tx, commitment_id, terms, reason, of_schedule)
     if as_json:
-        output.print_json({"commitment_id": commitment_id, "version": version, "status": status})
+        document = {"commitment_id": commitment_id, "version": logged.version, "status": logged.status}
+        output.print_json({**document, "rule": logged.rule_message, "changes": [*of_terms, *of_schedule]})
         return
-    print(f"Logged version {version} of {commitment_id}: {status.replace('_', ' ')}.")
-    if is_pending:
-        print(f"A supervisor decides: {launcher()} approve {commitment_id} --org {org} --reason TEXT")
-
-
-def _newest_terms(tx: "Transaction", commitment_id: str) -> "Terms":
-    from ptp_pipeline.ledger import commitments
-
-    row = tx.one(
-        "select * from ptp.commitment_version where org_id = ptp.current_org() and commitment_id = %s order by version desc limit 1",
-        [commitment_id],
-    )
-    if row is None:
-        raise Refused(f"There is no commitment {commitment_id!r}.", "Ids are exact; `ptp pending` and `ptp status` show some.")
-    return commitments.terms_of(row)
+    print_logged(logged, org)
 
 
 def _merged(before: "Terms", changes: dict[str, Any]) -> dict[str, Any]:
@@ -148,6 +143,18 @@ def cancel(
 ) -> None:
     """End a commitment from a day on; what was due before is still judged. One that was never approved is withdrawn."""
     _event(verb="cancel", done="cancelled", commitment_id=commitment_id, org=org, reason=reason, on=on, token=token, as_json=as_json)
+
+
+def withdraw(
+    *, commitment_id: CommitmentId, org: Org, reason: Reason, on: EffectiveOn = "", token: Token = "", as_json: Json = False
+) -> None:
+    """Take back what was never approved: who logged or owns it, or a supervisor."""
+    _event(verb="withdraw", done="withdrawn", commitment_id=commitment_id, org=org, reason=reason, on=on, token=token, as_json=as_json)
+
+
+def close(*, commitment_id: CommitmentId, org: Org, reason: Reason, on: EffectiveOn = "", token: Token = "", as_json: Json = False) -> None:
+    """Close what is in force though not all is paid: written off, settled otherwise. What is paid in full closes by itself."""
+    _event(verb="close", done="closed", commitment_id=commitment_id, org=org, reason=reason, on=on, token=token, as_json=as_json)
 
 
 def pause(*, commitment_id: CommitmentId, org: Org, reason: Reason, on: EffectiveOn = "", token: Token = "", as_json: Json = False) -> None:

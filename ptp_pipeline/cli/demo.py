@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptp_pipeline.cli import output, published
+from ptp_pipeline.cli import output, previews, published
 from ptp_pipeline.cli.frame import Json, command, launcher, operator
 from ptp_pipeline.cli.runs import print_broken_today, print_intake
 from ptp_pipeline.errors import Refused, WorkFailed
@@ -119,10 +119,10 @@ def _play(where: "Settings", ledger: "Ledger", sample: Path, progress: output.Pr
     actions = json.loads((sample / "actions.json").read_text(encoding="utf-8"))
     progress("deciding on what waits for approval")
     _replay(ledger, people, [a for a in actions if a["action"] == "reject"])
-    _approve_all(ledger, people)
+    _approve_all(where, ledger, people)
     progress("replaying renegotiations, cancellations and decisions")
     _replay(ledger, people, [a for a in actions if a["action"] != "reject"])
-    _approve_all(ledger, people)
+    _approve_all(where, ledger, people)
     return first, _run(where, ledger, f"second run, as of {AS_OF}", progress)
 
 
@@ -168,7 +168,7 @@ def _run(where: "Settings", ledger: "Ledger", what: str, progress: output.Progre
     return outcome
 
 
-def _approve_all(ledger: "Ledger", people: "dict[str, Actor]") -> None:
+def _approve_all(where: "Settings", ledger: "Ledger", people: "dict[str, Actor]") -> None:
     """The supervisor approves what is within a supervisor's limits, the controller the rest."""
     from ptp_pipeline.domain.terms import required_role
     from ptp_pipeline.ledger import approvals, commitments, policies
@@ -176,9 +176,10 @@ def _approve_all(ledger: "Ledger", people: "dict[str, Actor]") -> None:
     for role in ("supervisor", "controller"):
         with ledger.transaction(ORG, people[role]) as tx:
             policy = policies.current(tx)
-            items = [(i.commitment_id, i.version) for i in commitments.pending(tx) if required_role(i.terms, policy) == role]
-            if items:
-                approvals.decide(tx, items, "approve", "Terms as agreed with the customer.", "cli")
+            mine = [i for i in commitments.pending(tx) if required_role(i.terms, policy, i.standing) == role]
+            if mine:
+                schedules = previews.to_approve(where, mine, policy)
+                approvals.decide(tx, list(schedules), "approve", "Terms as agreed with the customer.", "cli", schedules)
 
 
 def _replay(ledger: "Ledger", people: "dict[str, Actor]", actions: list[dict[str, Any]]) -> None:

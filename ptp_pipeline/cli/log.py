@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ptp_pipeline.domain.policy import Policy
     from ptp_pipeline.domain.policy_sections import FeedFormat
     from ptp_pipeline.domain.terms import Terms
+    from ptp_pipeline.ledger.commitments import Logged
     from ptp_pipeline.ledger.connection import Actor, Ledger
     from ptp_pipeline.ledger.files import ReceivedFile
 
@@ -323,24 +324,47 @@ def _open_amount(org: str, invoice_ids: list[str], currency: str) -> int:
     return sum(to_minor(row["amount"] if row["open_amount"] is None else row["open_amount"], currency) for row in rows)
 
 
-def show_terms(terms: "Terms", policy: "Policy", headline: str) -> None:
+def show_terms(who: Session, terms: "Terms", headline: str, customer_id: str, *, rationale: str, is_new_terms: bool = False) -> None:
     """Terms, schedule and guardrails, before they are confirmed."""
-    from ptp_pipeline.domain.terms import guardrails
-
     print(f"{headline}: {previews.terms_in_words(terms)}")
-    previews.print_schedule(previews.schedules(settings(), [terms], policy)[0], terms.currency)
-    for rule in guardrails(terms, policy):
+    previews.print_schedule(previews.schedules(settings(), [terms], who.policy)[0], terms.currency)
+    for rule in _rules(who, terms, customer_id, rationale, is_new_terms=is_new_terms):
         print(f"! {rule}")
 
 
+def _rules(who: Session, terms: "Terms", customer_id: str, rationale: str, *, is_new_terms: bool = False) -> list[str]:
+    """What policy will say, beforehand. Of new terms the standing still counts the old ones: the gate then says it exactly."""
+    from ptp_pipeline.domain.terms import guardrails, nudges, rationale_missing
+    from ptp_pipeline.ledger import commitments
+
+    with who.ledger.transaction(who.org, who.actor) as tx:
+        standing = commitments.customer_standing(tx, customer_id, terms.currency)
+    rules = guardrails(terms, who.policy, standing, is_new_terms=is_new_terms)
+    if rules and (missing := rationale_missing(terms, who.policy, rationale, is_new_terms=is_new_terms)):
+        rules.append(f"{missing}: it would be sent back")
+    return [*rules, *nudges(terms)]
+
+
+def print_logged(logged: "Logged", org: str) -> None:
+    """What became of terms just logged, and what comes next."""
+    print(f"Logged {logged.commitment_id}, version {logged.version}: {logged.status.replace('_', ' ')}.")
+    if logged.status == "pending_approval":
+        print(f"A supervisor decides: {launcher()} approve {logged.commitment_id} --org {org} --reason TEXT")
+    elif logged.status == "draft":
+        print(f"Sent back by policy. {logged.rule_message}")
+        print(f"Say why: {launcher()} change renegotiate {logged.commitment_id} --org {org} --reason TEXT")
+
+
 def _log(who: Session, terms: "Terms", *, yes: bool, as_json: bool, **commitment: Any) -> None:
-    from ptp_pipeline.domain.terms import NewCommitment, guardrails
+    from ptp_pipeline.domain.terms import NewCommitment
     from ptp_pipeline.ledger import commitments
 
     new = NewCommitment(terms=terms, **commitment)
     if not as_json:
-        show_terms(terms, who.policy, f"{terms.kind.replace('_', ' ').capitalize()} of {new.customer_id}")
+        headline = f"{terms.kind.replace('_', ' ').capitalize()} of {new.customer_id}"
+        show_terms(who, terms, headline, new.customer_id, rationale=new.note)
     confirm("Log it?", yes=yes or as_json)
+    rules = _rules(who, terms, new.customer_id, new.note) if as_json else []
     with who.ledger.transaction(who.org, who.actor) as tx:
         logged = commitments.log(tx, new, source="cli")
     if as_json:
@@ -349,14 +373,13 @@ def _log(who: Session, terms: "Terms", *, yes: bool, as_json: bool, **commitment
                 "commitment_id": logged.commitment_id,
                 "version": logged.version,
                 "status": logged.status,
-                "guardrails": guardrails(terms, who.policy),
+                "rule": logged.rule_message,
+                "guardrails": rules,
                 "schedule": previews.schedule_document(previews.schedules(settings(), [terms], who.policy)[0], terms.currency),
             }
         )
         return
-    print(f"Logged {logged.commitment_id}, version {logged.version}: {logged.status.replace('_', ' ')}.")
-    if logged.status == "pending_approval":
-        print(f"A supervisor decides: {launcher()} approve {logged.commitment_id} --org {who.org} --reason TEXT")
+    print_logged(logged, who.org)
 
 
 def payment(

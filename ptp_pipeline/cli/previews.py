@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from ptp_pipeline.cli import output
 if TYPE_CHECKING:
     from ptp_pipeline.domain.policy import Policy
     from ptp_pipeline.domain.terms import Terms
+    from ptp_pipeline.ledger.approvals import Schedule, Turnaround
     from ptp_pipeline.ledger.commitments import PendingItem
     from ptp_pipeline.settings import Settings
     from ptp_pipeline.warehouse.schedule import ScheduledInstallment
@@ -86,19 +89,127 @@ def schedule_document(schedule: "Sequence[ScheduledInstallment]", currency: str)
     ]
 
 
+@dataclass(frozen=True)
+class Exposure:
+    """Of one customer in one currency, minor units: approved and open, waiting (with the terms in question), and what is left of the
+    supervisor's cap; NULL when there is no cap.
+    """
+
+    used: int
+    in_process: int
+    cap: int | None
+    available: int | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an approver is shown of one pending version; `lines` is everything but schedule and guardrails, in words."""
+
+    schedule: "list[ScheduledInstallment]"
+    changes: list[str]
+    exposure: Exposure
+    waiting_hours: float
+    lines: list[str]
+
+
+def previews(settings: "Settings", pending: "Sequence[PendingItem]", policy: "Policy") -> list[Preview]:
+    """Of each pending version."""
+    from ptp_pipeline.domain.calendar import business_time
+    from ptp_pipeline.domain.terms import changes, schedule_changes
+
+    now, shown = datetime.now(UTC), []
+    replaced = [item.in_force or item.before for item in pending]
+    earlier = iter(schedules(settings, [terms for terms in replaced if terms], policy))
+    for item, schedule, old in zip(pending, schedules(settings, pending, policy), replaced, strict=True):
+        told = [*changes(old, item.terms), *schedule_changes(_due(next(earlier)), _due(schedule), item.terms.currency)] if old else []
+        exposure = _exposure(item, policy)
+        waited = business_time(item.logged_at, now, policy.calendar, policy.timezone, policy.approval.office_hours)
+        hours = round(waited.total_seconds() / 3600, 1)
+        rationale = item.reason or (item.note if item.version == 1 else "")
+        lines = [
+            f"{terms_in_words(item.terms)}; agreed on {item.terms.agreed_on}, logged by {output.visible(item.logged_by)}",
+            f"Waiting for {hours:g} business hours",
+            *([f"Why: {output.visible(rationale)}"] if rationale else []),
+            *([f"Changes {'the terms in force' if item.in_force else 'the version before'}: {'; '.join(told)}"] if told else []),
+            exposure_in_words(item.customer_id, exposure, item.terms.currency),
+        ]
+        if (balance := item.standing.balance_minor) is not None:
+            lines.append(f"The customer owes {output.minor_money(balance, item.terms.currency)} in all.")
+        shown.append(Preview(schedule, told, exposure, hours, lines))
+    return shown
+
+
+def changes_of(settings: "Settings", before: "Terms", after: "Terms", policy: "Policy") -> tuple[list[str], list[str]]:
+    """What new terms change, and what becomes of the schedule."""
+    from ptp_pipeline.domain.terms import changes, schedule_changes
+
+    was, now = schedules(settings, [before, after], policy)
+    return changes(before, after), schedule_changes(_due(was), _due(now), after.currency)
+
+
+def to_approve(settings: "Settings", items: "Sequence[PendingItem]", policy: "Policy") -> "dict[tuple[str, int], Schedule]":
+    """The schedules an approval of these items is an approval of."""
+    from ptp_pipeline.warehouse.schedule import lines
+
+    return {(i.commitment_id, i.version): lines(made) for i, made in zip(items, schedules(settings, items, policy), strict=True)}
+
+
+def _due(schedule: "Sequence[ScheduledInstallment]") -> list[tuple[date, int]]:
+    return [(line.due_date, line.amount_minor) for line in schedule]
+
+
+def _exposure(item: "PendingItem", policy: "Policy") -> Exposure:
+    from ptp_pipeline.domain.money import exponent
+
+    caps, standing = policy.approval.caps.get("supervisor"), item.standing
+    own_used = item.in_force.payable_minor if item.in_force else 0
+    used = standing.used_minor + own_used
+    in_process = standing.in_process_minor + max(item.terms.payable_minor - own_used, 0)
+    cap = None if caps is None or caps.exposure is None else int(caps.exposure.scaleb(exponent(item.terms.currency)))
+    return Exposure(used, in_process, cap, None if cap is None else cap - used - in_process)
+
+
+def exposure_in_words(customer_id: str, exposure: Exposure, currency: str) -> str:
+    """`Exposure of C-1: 500.00 USD available, 100.00 USD in process, 400.00 USD used; a supervisor's cap is 1,000.00 USD`."""
+    used, waiting = (output.minor_money(amount, currency) for amount in (exposure.used, exposure.in_process))
+    if exposure.cap is None or exposure.available is None:
+        return f"Exposure of {output.visible(customer_id)}: {waiting} in process, {used} used; there is no cap"
+    available, cap = output.minor_money(exposure.available, currency), output.minor_money(exposure.cap, currency)
+    return (
+        f"Exposure of {output.visible(customer_id)}: {available} available, {waiting} in process, {used} used; a supervisor's cap is {cap}"
+    )
+
+
+def exposure_document(exposure: Exposure, currency: str) -> dict[str, str | None]:
+    """The exposure for --json."""
+    from ptp_pipeline.domain.money import format_plain
+
+    return {name: None if amount is None else format_plain(amount, currency) for name, amount in vars(exposure).items()}
+
+
+def turnaround_in_words(turnaround: "Turnaround") -> str:
+    """How fast decisions were, against the target of one business day."""
+    if turnaround.median_hours is None:
+        return "No decisions by people in the last 30 days."
+    return (
+        f"Turnaround of {turnaround.decisions} decisions in the last 30 days: median {turnaround.median_hours:g} business hours,"
+        f" {turnaround.late} took longer than a business day ({turnaround.day_hours:g} hours)."
+    )
+
+
 def preview_pending(settings: "Settings", pending: "Sequence[PendingItem]", policy: "Policy") -> list[str]:
-    """One Markdown section per pending version: terms, schedule, guardrails."""
+    """One Markdown section per pending version: terms, changes, exposure, schedule, guardrails."""
     sections = []
-    for item, schedule in zip(pending, schedules(settings, pending, policy), strict=True):
+    for item, preview in zip(pending, previews(settings, pending, policy), strict=True):
         terms = item.terms
         lines = [
             f"### {_markdown(item.commitment_id)} version {item.version}: {terms.kind.replace('_', ' ')} of {_markdown(item.customer_id)}",
-            f"{terms_in_words(terms)}; agreed on {terms.agreed_on}, logged by {_markdown(item.logged_by)}.",
+            *(f"{_markdown(line)}  " for line in preview.lines),
             *(f"- **{_markdown(rule)}**" for rule in item.guardrails),
             "",
             "| # | due | amount | |",
             "|--:|---|--:|---|",
-            *("| " + " | ".join(output.visible(cell) for cell in row) + " |" for row in schedule_rows(schedule, terms.currency)),
+            *("| " + " | ".join(output.visible(cell) for cell in row) + " |" for row in schedule_rows(preview.schedule, terms.currency)),
         ]
         sections.append("\n".join(lines))
     return sections
@@ -117,8 +228,12 @@ def totals(pending: "Sequence[PendingItem]") -> list[list[Any]]:
     return [[kind, len(amounts), output.minor_money(sum(amounts), currency)] for (kind, currency), amounts in sorted(groups.items())]
 
 
-def outliers(pending: "Sequence[PendingItem]") -> list[tuple["PendingItem", str]]:
-    """What somebody who approves many at once should look at: far above the usual amount, or discounted."""
+def outliers(pending: "Sequence[PendingItem]", policy: "Policy") -> list[tuple["PendingItem", str]]:
+    """What somebody who approves many at once should look at: far above the usual amount, beyond a supervisor's caps, discounted, or new
+    terms of what is in force.
+    """
+    from ptp_pipeline.domain.terms import caps_exceeded
+
     usual: dict[tuple[str, str], float] = {}
     for key in {(i.terms.kind, i.terms.currency) for i in pending}:
         usual[key] = median(i.terms.total_minor or 0 for i in pending if (i.terms.kind, i.terms.currency) == key)
@@ -127,6 +242,10 @@ def outliers(pending: "Sequence[PendingItem]") -> list[tuple["PendingItem", str]
         terms = item.terms
         if (terms.total_minor or 0) > _FAR_ABOVE * usual[terms.kind, terms.currency]:
             found.append((item, f"more than {_FAR_ABOVE} times the usual amount"))
+        elif beyond := caps_exceeded(terms, policy.approval.caps.get("supervisor"), item.standing):
+            found.append((item, beyond[0]))
         elif terms.discount_minor:
             found.append((item, f"discount of {100 * terms.discount_minor / (terms.total_minor or 1):.1f} %"))
+        elif item.in_force:
+            found.append((item, "changes terms in force"))
     return found

@@ -238,6 +238,8 @@ def commitment(found: Row) -> None:
         output.paragraph(_terms(version, several), indent=2)
         if before and (changes := _changes(before, version)):
             output.paragraph(f"Changed from version {before['version']}: {changes}.", indent=4)
+        if before and (moved := _schedule_changes(found["installments"], before, version)):
+            output.paragraph(f"Its schedule: {'; '.join(moved)}.", indent=4)
     output.heading(f"Schedule (in {currency})")
     output.table(*_schedule(found["installments"], several, currency), empty="None: not approved.")
     verdicts = [told for row in found["installments"] if (told := _verdict(row, found))]
@@ -294,8 +296,12 @@ def _terms(row: Row, several: bool) -> str:
         said += f", approved by {row['approved_by']}{role} on {output.visible(row['approved_at'])} UTC"
     said += f": {row['decision_reason']!r}." if row["decision_reason"] else "."
     if row["effective_to"]:
-        said += f" In force until {_day(row['effective_to'])}, when it was {'cancelled' if row['status'] == 'cancelled' else 'replaced'}."
+        said += f" In force until {_day(row['effective_to'])}, when it was {_ended(row)}."
     return said
+
+
+def _ended(row: Row) -> str:
+    return f"{row['status']}: {row['closure_reason']!r}" if row["status"] in ("cancelled", "closed") else "replaced"
 
 
 def _changes(before: Row, after: Row) -> str:
@@ -307,6 +313,19 @@ def _changes(before: Row, after: Row) -> str:
                 was, now = output.money(was, before["currency"]), output.money(now, after["currency"])
             told.append(f"{name} {output.visible(was) or 'none'} → {output.visible(now) or 'none'}")
     return "; ".join(told)
+
+
+def _schedule_changes(rows: Sequence[Row], before: Row, after: Row) -> list[str]:
+    """Of two versions that were approved: what was not has no schedule yet."""
+    from ptp_pipeline.domain.money import to_minor
+    from ptp_pipeline.domain.terms import schedule_changes
+
+    currency = after["currency"]
+    was, now = (
+        [(i["due_date"], to_minor(i["amount"], currency)) for i in rows if i["version"] == version["version"]]
+        for version in (before, after)
+    )
+    return schedule_changes(was, now, currency) if was and now else []
 
 
 def _schedule(rows: Sequence[Row], several: bool, currency: str) -> tuple[list[str], list[list[Any]]]:

@@ -1,6 +1,6 @@
 """Closed days of a business calendar, from a code such as `US`, `DE-BY` or `ECB`.
 
-Pure: a code and a range in, dates out. Which days a due date moves to is decided once, in sql/warehouse/core, which
+Pure: a code and a range in, dates and durations out. Which days a due date moves to is decided once, in sql/warehouse/core, which
 reads the lists made here; nothing here shifts a date or knows an org.
 """
 
@@ -8,6 +8,7 @@ import datetime as dt
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
@@ -49,6 +50,20 @@ def holidays_between(code: str, start: dt.date, end: dt.date) -> list[tuple[dt.d
         return []
     found = _library_calendar(code, start.year, end.year)
     return sorted((date, name) for date, name in found.items() if start <= date <= end)
+
+
+def business_time(start: dt.datetime, end: dt.datetime, code: str, timezone: str, office_hours: tuple[dt.time, dt.time]) -> dt.timedelta:
+    """How much of the time between two instants fell into office hours of open days, where the org is."""
+    zone = ZoneInfo(timezone)
+    first, last = start.astimezone(zone), end.astimezone(zone)
+    closed = {date for date, _ in holidays_between(code, first.date(), last.date())}
+    weekend, spent, day = weekend_days(code), dt.timedelta(0), first.date()
+    while day <= last.date():
+        if day.isoweekday() not in weekend and day not in closed:
+            opens, closes = (dt.datetime.combine(day, hour, zone).astimezone(dt.UTC) for hour in office_hours)
+            spent += max(min(end, closes) - max(start, opens), dt.timedelta(0))
+        day += dt.timedelta(days=1)
+    return spent
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,7 @@ from ptp_pipeline.errors import UsageError
 
 Kind = Literal["promise", "repeating_promise", "plan"]
 ApproverRole = Literal["supervisor", "controller", "legal"]
+Situation = Literal["promise", "repeating_promise", "plan", "discount", "new_terms"]
 OverpaymentRule = Literal["next", "last", "spread", "hold"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OVERPAYMENT_RULES: tuple[OverpaymentRule, ...] = get_args(OverpaymentRule)
@@ -42,6 +43,12 @@ class Caps(_Section):
     days: Annotated[int, Field(ge=1, le=36500)] | None = Field(default=None, description="From agreed_on to the last due date.")
     installments: Annotated[int, Field(ge=1, le=100_000)] | None = None
     discount_percent: _Percent | None = None
+    balance_percent: Annotated[Decimal, Field(gt=0, le=10_000, decimal_places=4, allow_inf_nan=False)] | None = Field(
+        default=None, description="Of what the customer owes in all; needs invoices to be known."
+    )
+    exposure: _Amount | None = Field(
+        default=None, description="Open under all commitments of the customer in one currency, this one included."
+    )
 
 
 def _default_caps() -> dict[ApproverRole, Caps]:
@@ -55,6 +62,13 @@ class Approval(_Section):
     promise_days: _Days | None = Field(default=7, description="A promise due later than this after it was agreed needs a person.")
     promise_amount: _Amount | None = Field(default=None, description="A promise beyond this needs a person.")
     caps: dict[ApproverRole, Caps] = Field(default_factory=_default_caps)
+    rationale: frozenset[Situation] = Field(
+        default=frozenset({"new_terms"}), description="What is sent back unless it says why: kinds, discount, new_terms."
+    )
+    rationale_amount: _Amount | None = Field(default=None, description="What exceeds this is sent back unless it says why.")
+    business_hours: str = Field(
+        default="09:00-17:00", description="When decisions are made on business days; turnaround is measured in them."
+    )
     code_hours: Annotated[int, Field(ge=1, le=168)] = Field(default=24, description="How long a one-time approval code is good for.")
 
     @field_validator("kinds")
@@ -63,6 +77,23 @@ class Approval(_Section):
         if "plan" not in kinds:
             raise ValueError("a plan always needs a supervisor; 'plan' cannot be taken out")
         return kinds
+
+    @field_validator("business_hours")
+    @classmethod
+    def _hours_are_a_span(cls, text: str) -> str:
+        try:
+            opens, closes = (dt.time.fromisoformat(part.strip()) for part in text.split("-"))
+        except ValueError:
+            raise ValueError("it is not a span of hours; write 09:00-17:00") from None
+        if opens >= closes or opens.tzinfo or closes.tzinfo:
+            raise ValueError("business hours open before they close, in the org's own time zone")
+        return f"{opens:%H:%M}-{closes:%H:%M}"
+
+    @property
+    def office_hours(self) -> tuple[dt.time, dt.time]:
+        """When the office opens and closes."""
+        opens, closes = self.business_hours.split("-")
+        return dt.time.fromisoformat(opens), dt.time.fromisoformat(closes)
 
 
 class Policy(_Section):
@@ -154,7 +185,8 @@ class Policy(_Section):
         """Plain values, amounts as text, sets in order: what is stored and shown."""
         plain = self.model_dump(mode="json")
         plain["feed_mappings"] = {feed: f.model_dump(mode="json", exclude_none=True) for feed, f in self.feed_mappings.items()}
-        plain["approval"]["kinds"] = sorted(plain["approval"]["kinds"])
+        for key in ("kinds", "rationale"):
+            plain["approval"][key] = sorted(plain["approval"][key])
         return plain
 
 

@@ -5,7 +5,9 @@ which repeats these rules as constraints. Money is integer minor units.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import Any, Literal, Self, get_args
@@ -20,6 +22,7 @@ Frequency = Literal["once", "weekly", "biweekly", "semimonthly", "monthly", "qua
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
 MAX_INSTALLMENTS = 100_000
 FIRST_DATE, LAST_DATE = dt.date(1990, 1, 1), dt.date(2200, 1, 1)
+_SHORTEST_PLAN_DAYS = 7
 _STEP_DAYS = {"weekly": 7, "biweekly": 14}
 _STEP_MONTHS = {"once": 0, "monthly": 1, "quarterly": 3}
 KIND_WORDS: dict[str, str] = {"promise": "Promise", "repeating_promise": "Repeating promise", "plan": "Plan"}
@@ -252,51 +255,103 @@ def _add_months(day: dt.date, months: int) -> dt.date:
     return dt.date(year, month + 1, min(day.day, last))
 
 
-def needs_approval(terms: Terms, policy: Policy) -> bool:
+@dataclass(frozen=True)
+class Standing:
+    """What a customer has promised already under other commitments in this currency, and owes in all; minor units.
+
+    `earlier_minor` is the part of what waits that was submitted before the terms in question: it has its place already.
+    """
+
+    used_minor: int = 0
+    in_process_minor: int = 0
+    earlier_minor: int = 0
+    balance_minor: int | None = None
+
+
+NO_STANDING = Standing()
+
+
+def needs_approval(terms: Terms, policy: Policy, standing: Standing = NO_STANDING) -> bool:
     """Whether a person must approve. The gate in sql/ledger decides by the same rule."""
-    return bool(_reasons_for_a_person(terms, policy))
+    return bool(_reasons_for_a_person(terms, policy, standing))
 
 
-def guardrails(terms: Terms, policy: Policy) -> list[str]:
+def guardrails(terms: Terms, policy: Policy, standing: Standing = NO_STANDING, *, is_new_terms: bool = False) -> list[str]:
     """What policy has to say about these terms, one sentence each; empty when policy itself grants them."""
-    if not (reasons := _reasons_for_a_person(terms, policy)):
+    reasons = ["New terms"] if is_new_terms else _reasons_for_a_person(terms, policy, standing)
+    if not reasons:
         return []
-    needed = required_role(terms, policy)
+    needed = required_role(terms, policy, standing)
     exceeded = [
-        f"{broken}: {needed} approval required" if needed else f"{broken}: nobody may approve this"
-        for broken in caps_exceeded(terms, policy.approval.caps.get("supervisor"))
+        f"{broken}: {needed.capitalize()} approval required" if needed else f"{broken}: nobody may approve this"
+        for broken in caps_exceeded(terms, policy.approval.caps.get("supervisor"), standing)
     ]
-    return exceeded or [f"{reason}: supervisor approval required" for reason in reasons]
+    return exceeded or [f"{reason}: Supervisor approval required" for reason in reasons]
 
 
-def required_role(terms: Terms, policy: Policy) -> str | None:
+def required_role(terms: Terms, policy: Policy, standing: Standing = NO_STANDING) -> str | None:
     """The first role whose caps allow these terms; None when none does."""
-    return next((role for role in APPROVERS if not caps_exceeded(terms, policy.approval.caps.get(role))), None)
+    return next((role for role in APPROVERS if not caps_exceeded(terms, policy.approval.caps.get(role), standing)), None)
 
 
-def caps_exceeded(terms: Terms, caps: Caps | None) -> list[str]:
+def caps_exceeded(terms: Terms, caps: Caps | None, standing: Standing = NO_STANDING) -> list[str]:
     """Every cap of a role these terms go beyond, in words."""
     word, exceeded = KIND_WORDS[terms.kind], []
     total = terms.total_minor or 0
     if caps is None:
         return [f"{word} has no approver"]
     if caps.amount is not None and to_decimal(total, terms.currency) > caps.amount:
-        exceeded.append(f"{word} exceeds {_limit_in_words(caps.amount, terms.currency)}")
+        exceeded.append(f"{word} exceeds {limit_in_words(caps.amount, terms.currency)}")
     if caps.days is not None and (last_due_date(terms) - terms.agreed_on).days > caps.days:
         exceeded.append(f"{word} runs longer than {caps.days} days")
     if caps.installments is not None and (terms.installment_count or 1) > caps.installments:
         exceeded.append(f"{word} has more than {caps.installments} installments")
     if caps.discount_percent is not None and terms.discount_minor * 100 > caps.discount_percent * total:
         exceeded.append(f"{word} gives a discount of more than {caps.discount_percent} %")
+    return exceeded + _customer_caps_exceeded(terms, caps, standing)
+
+
+def _customer_caps_exceeded(terms: Terms, caps: Caps, standing: Standing) -> list[str]:
+    word, exceeded = KIND_WORDS[terms.kind], []
+    if caps.balance_percent is not None:
+        if standing.balance_minor is None:
+            exceeded.append(f"{word} cannot be held against the customer's balance, of which nothing is known")
+        elif (terms.total_minor or 0) * 100 > caps.balance_percent * standing.balance_minor:
+            exceeded.append(f"{word} covers more than {caps.balance_percent} % of the customer's balance")
+    if caps.exposure is not None and _exposed(terms, standing) > caps.exposure:
+        exceeded.append(f"{word} takes the customer's exposure beyond {limit_in_words(caps.exposure, terms.currency)}")
     return exceeded
 
 
-def _limit_in_words(limit: Decimal, currency: str) -> str:
-    """A limit of policy in the commitment's own currency, which may be coarser than the limit was written."""
-    return format_amount(to_minor(limit.quantize(Decimal(1).scaleb(-exponent(currency)), ROUND_HALF_UP), currency), currency)
+def _exposed(terms: Terms, standing: Standing) -> Decimal:
+    return to_decimal(standing.used_minor + standing.earlier_minor + terms.payable_minor, terms.currency)
 
 
-def _reasons_for_a_person(terms: Terms, policy: Policy) -> list[str]:
+def rationale_missing(terms: Terms, policy: Policy, rationale: str, *, is_new_terms: bool = False) -> str:
+    """What policy wants to be told before anybody is asked to approve; empty when nothing is missing. The gate sends such terms back."""
+    situations, limit = policy.approval.rationale, policy.approval.rationale_amount
+    if rationale.strip():
+        return ""
+    if is_new_terms and "new_terms" in situations:
+        what = "change of terms"
+    elif terms.kind in situations:
+        what = KIND_WORDS[terms.kind].lower()
+    elif terms.discount_minor and "discount" in situations:
+        what = "discount"
+    elif limit is not None and to_decimal(terms.total_minor or 0, terms.currency) > limit:
+        what = f"amount beyond {limit_in_words(limit, terms.currency)}"
+    else:
+        return ""
+    return f"A rationale is missing: policy asks why for every {what}"
+
+
+def limit_in_words(limit: Decimal, currency: str) -> str:
+    """`50,000 USD`: a limit of policy in the commitment's own currency, which may be coarser than the limit was written."""
+    said = format_amount(to_minor(limit.quantize(Decimal(1).scaleb(-exponent(currency)), ROUND_HALF_UP), currency), currency)
+    return re.sub(r"\.0+ ", " ", said)
+
+
+def _reasons_for_a_person(terms: Terms, policy: Policy, standing: Standing) -> list[str]:
     approval, word = policy.approval, KIND_WORDS[terms.kind]
     days, limit = (terms.first_due_date - terms.agreed_on).days, approval.promise_amount
     total = to_decimal(terms.total_minor or 0, terms.currency)
@@ -306,7 +361,66 @@ def _reasons_for_a_person(terms: Terms, policy: Policy) -> list[str]:
     if approval.promise_days is not None and days > approval.promise_days:
         reasons.append(f"{word} is more than {approval.promise_days} days out")
     if limit is not None and total > limit:
-        reasons.append(f"{word} exceeds {_limit_in_words(limit, terms.currency)}")
+        reasons.append(f"{word} exceeds {limit_in_words(limit, terms.currency)}")
     if terms.discount_minor:
         reasons.append(f"{word} gives a discount")
+    caps = approval.caps.get("supervisor")
+    if caps and caps.exposure is not None and _exposed(terms, standing) > caps.exposure:
+        reasons.append(f"{word} takes the customer's exposure beyond {limit_in_words(caps.exposure, terms.currency)}")
     return reasons
+
+
+def nudges(terms: Terms) -> list[str]:
+    """Hints against known mistakes; nobody has to follow them."""
+    if terms.kind == "plan" and (last_due_date(terms) - terms.agreed_on).days < _SHORTEST_PLAN_DAYS:
+        return ["A plan for less than a week: a promise does that with less ado (ptp log promise)"]
+    return []
+
+
+# what changed -------------------------------------------------------------------------------------------------------------
+
+_CALLED = {
+    "amount_minor": "amount", "total_minor": "total", "discount_minor": "discount", "down_payment_minor": "down payment",
+    "installment_count": "installments", "frequency": "frequency", "first_due_date": "first due", "grace_days": "days of grace",
+    "overpayment_rule": "overpayment rule", "invoice_ids": "invoices",
+}  # fmt: skip
+
+
+def changes(before: Terms, after: Terms) -> list[str]:
+    """What new terms change, one `name old → new` each. The listed lines of a custom schedule are told by `schedule_changes`."""
+    told = []
+    for name, called in _CALLED.items():
+        was, now = getattr(before, name), getattr(after, name)
+        if was != now and not (name == "total_minor" and after.kind != "repeating_promise"):
+            told.append(f"{called} {_cell(name, was, before.currency)} → {_cell(name, now, after.currency)}")
+    return told
+
+
+def _cell(name: str, value: Any, currency: str) -> str:
+    if name.endswith("_minor"):
+        return format_amount(value, currency)
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return "by policy" if value is None else str(value)
+
+
+def schedule_changes(before: Sequence[tuple[dt.date, int]], after: Sequence[tuple[dt.date, int]], currency: str) -> list[str]:
+    """What becomes of a schedule of (due date, amount): installments dropped, added, and those that keep their date at another amount."""
+    was, now = _by_date(before), _by_date(after)
+    told = []
+    for due_date in sorted(was.keys() | now.keys()):
+        old, new = was.get(due_date), now.get(due_date)
+        if old is None and new is not None:
+            told.append(f"+ {due_date} {format_amount(new, currency)}")
+        elif new is None and old is not None:
+            told.append(f"- {due_date} {format_amount(old, currency)}")
+        elif old is not None and new is not None and old != new:
+            told.append(f"~ {due_date} {format_amount(old, currency)} → {format_amount(new, currency)}")
+    return told
+
+
+def _by_date(schedule: Sequence[tuple[dt.date, int]]) -> dict[dt.date, int]:
+    amounts: dict[dt.date, int] = {}
+    for due_date, amount_minor in schedule:
+        amounts[due_date] = amounts.get(due_date, 0) + amount_minor
+    return amounts

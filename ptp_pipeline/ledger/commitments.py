@@ -6,11 +6,11 @@ decided by sql/ledger. Deciding is `approvals`.
 
 import datetime as dt
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ptp_pipeline.domain.terms import NewCommitment, Terms, guardrails, make_terms
+from ptp_pipeline.domain.terms import NewCommitment, Standing, Terms, changes, guardrails, make_terms
 from ptp_pipeline.errors import Refused, UsageError
 from ptp_pipeline.ledger import audit, policies
 from ptp_pipeline.ledger.connection import Transaction
@@ -58,7 +58,10 @@ class LineOutcome:
 
 @dataclass(frozen=True)
 class PendingItem:
-    """A version waiting for a decision, with what policy says about it."""
+    """A version waiting for a decision, with what policy says about it, what it replaces and where its customer stands.
+
+    `authors` are those who wrote it or what it grew out of: they do not decide on it. `in_force` are the terms it would supersede.
+    """
 
     commitment_id: str
     version: int
@@ -71,6 +74,11 @@ class PendingItem:
     logged_by: str
     logged_at: dt.datetime
     guardrails: list[str]
+    authors: list[str]
+    before: Terms | None
+    in_force: Terms | None
+    standing: Standing
+    note: str
 
     @property
     def kind(self) -> str:
@@ -90,8 +98,18 @@ def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
     (outcome,) = _log(tx, [new], source)
     if outcome.outcome != "loaded":
         raise Refused(outcome.reason, outcome.next_step or f"See `ptp show {outcome.commitment_id}`.")
-    rules = guardrails(new.terms, policies.current(tx)) if outcome.status != "active" else []
+    if outcome.status == "draft":
+        return Logged(outcome.commitment_id, 1, outcome.status, _sent_back_why(tx, outcome.commitment_id, 1))
+    standing = _standings(tx, [new.customer_id])[outcome.commitment_id]
+    rules = guardrails(new.terms, policies.current(tx), standing) if outcome.status != "active" else []
     return Logged(outcome.commitment_id, 1, outcome.status, "; ".join(rules))
+
+
+def _sent_back_why(tx: Transaction, commitment_id: str, version: int) -> str:
+    row = tx.one(
+        "select reason from ptp.approval where org_id = ptp.current_org() and commitment_id = %s and version = %s", [commitment_id, version]
+    )
+    return str(row["reason"]) if row else ""
 
 
 def log_many(tx: Transaction, rows: Sequence[NewCommitment]) -> list[LineOutcome]:
@@ -277,13 +295,14 @@ def _insert(tx: Transaction, rows: Sequence[NewCommitment], source: str) -> dict
         ],
     )
     digests = _insert_versions(tx, [(i, 1, row.customer_id, row.terms, "") for i, row in zip(ids, rows, strict=True)])
-    granted = {
-        row["commitment_id"]
+    decided = {
+        row["commitment_id"]: "active" if row["decision"] == "approve" else "draft"
         for row in tx.all(
-            "select commitment_id from ptp.approval where org_id = ptp.current_org() and version = 1 and commitment_id = any(%s)", [ids]
+            "select commitment_id, decision from ptp.approval where org_id = ptp.current_org() and version = 1 and commitment_id = any(%s)",
+            [ids],
         )
     }
-    statuses = {i: "active" if i in granted else "pending_approval" for i in ids}
+    statuses = {i: decided.get(i, "pending_approval") for i in ids}
     audit.record_many(
         tx,
         "commitment.logged",
@@ -355,10 +374,12 @@ def terms_of(row: dict[str, Any]) -> Terms:
     return make_terms(**{name: row[name] for name in names if name != "custom_schedule"}, custom_schedule=row["custom_schedule"] or ())
 
 
-def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) -> int:
-    """Log new terms; the old version stays in force until these are approved. Returns the new version's number."""
+def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str, schedule_changes: Sequence[str] = ()) -> Logged:
+    """Log new terms; the old version stays in force until these are approved. Of what was turned down or sent back, the same terms
+    again are a new request. `schedule_changes` says in words what becomes of the schedule; it is kept with the terms' own changes.
+    """
     tx.execute("select ptp.lock_org()")
-    before = _newest(tx, commitment_id)
+    before = newest(tx, commitment_id)
     if (before["kind"], before["currency"]) != (terms.kind, terms.currency):
         raise Refused(
             f"{commitment_id} is a {before['kind'].replace('_', ' ')} in {before['currency']}; that cannot change.",
@@ -377,10 +398,50 @@ def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) 
         "commitment",
         commitment_id,
         reason,
-        before={name: old.model_dump(mode="json")[name] for name in changed},
-        after={"version": version, **changed},
+        before={"version": before["version"], **{name: old.model_dump(mode="json")[name] for name in changed}},
+        after={"version": version, **changed, "changes": [*changes(old, terms), *schedule_changes]},
     )
-    return version
+    if why := _sent_back_why(tx, commitment_id, version):
+        return Logged(commitment_id, version, "draft", why)
+    standing = _standings(tx, [before["customer_id"]])[commitment_id]
+    rules = guardrails(terms, policies.current(tx), standing, is_new_terms=True)
+    return Logged(commitment_id, version, "pending_approval", "; ".join(rules))
+
+
+def customer_standing(tx: Transaction, customer_id: str, currency: str) -> Standing:
+    """Where a customer stands before anything new is logged."""
+    row = tx.one(
+        "select coalesce(sum(used_minor), 0) as used_minor, coalesce(sum(in_process_minor), 0) as in_process_minor,"
+        " coalesce(sum(in_process_minor), 0) as earlier_minor, ptp.customer_balance(%(customer)s, %(currency)s) as balance_minor"
+        " from ptp.commitment_exposure where org_id = ptp.current_org() and customer_id = %(customer)s and currency = %(currency)s",
+        {"customer": customer_id, "currency": currency},
+    )
+    return _standing(row or {})
+
+
+def _standings(tx: Transaction, customer_ids: Sequence[str]) -> dict[str, Standing]:
+    """By commitment of these customers, what its customer has open and waiting beside it."""
+    rows = tx.all(
+        "select e.commitment_id, b.balance_minor, sum(e.used_minor) over everything - e.used_minor as used_minor,"
+        " sum(e.in_process_minor) over everything - e.in_process_minor as in_process_minor,"
+        " sum(e.in_process_minor) over (partition by e.customer_id, e.currency order by e.submitted_at, e.commitment_id)"
+        "   - e.in_process_minor as earlier_minor"
+        " from ptp.commitment_exposure e join ("
+        "   select customer_id, currency, ptp.customer_balance(customer_id, currency) as balance_minor from ("
+        "     select distinct customer_id, currency from ptp.commitment"
+        "     where org_id = ptp.current_org() and customer_id = any(%(ids)s)) as c"
+        " ) as b using (customer_id, currency)"
+        " where e.org_id = ptp.current_org() and e.customer_id = any(%(ids)s)"
+        " window everything as (partition by e.customer_id, e.currency)",
+        {"ids": sorted(set(customer_ids))},
+    )
+    return {row["commitment_id"]: _standing(row) for row in rows}
+
+
+def _standing(row: Mapping[str, Any]) -> Standing:
+    balance = row.get("balance_minor")
+    used, waiting, earlier = (int(row.get(f"{name}_minor") or 0) for name in ("used", "in_process", "earlier"))
+    return Standing(used, waiting, earlier, None if balance is None else int(balance))
 
 
 def cancel(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
@@ -388,7 +449,7 @@ def cancel(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: s
     own collector.
     """
     tx.execute("select ptp.lock_org()")
-    _newest(tx, commitment_id)
+    newest(tx, commitment_id)
     is_approved = tx.one(
         "select 1 from ptp.approval where org_id = ptp.current_org() and commitment_id = %s and decision = 'approve'", [commitment_id]
     )
@@ -398,15 +459,29 @@ def cancel(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: s
         _event(tx, commitment_id, "withdraw", effective_on, reason)
 
 
+def close(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
+    """Close what is in force though not all was paid: written off, settled otherwise. What remains is not chased any more; what was due
+    before stays judged. One that is paid in full needs no closing.
+    """
+    newest(tx, commitment_id)
+    _event(tx, commitment_id, "close", effective_on, reason)
+
+
+def withdraw(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
+    """Take back what was never approved."""
+    newest(tx, commitment_id)
+    _event(tx, commitment_id, "withdraw", effective_on, reason)
+
+
 def pause(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
     """Stop chasing from a day on. Verdicts go on."""
-    _newest(tx, commitment_id)
+    newest(tx, commitment_id)
     _event(tx, commitment_id, "pause", effective_on, reason)
 
 
 def resume(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
     """Chase again from a day on."""
-    _newest(tx, commitment_id)
+    newest(tx, commitment_id)
     _event(tx, commitment_id, "resume", effective_on, reason)
 
 
@@ -419,7 +494,8 @@ def _event(tx: Transaction, commitment_id: str, kind: str, effective_on: dt.date
     )
 
 
-def _newest(tx: Transaction, commitment_id: str) -> dict[str, Any]:
+def newest(tx: Transaction, commitment_id: str) -> dict[str, Any]:
+    """The newest version of a commitment with its state. Raises Refused when there is none."""
     row = tx.one(
         "select * from ptp.commitment_version_state where org_id = ptp.current_org() and commitment_id = %s order by version desc limit 1",
         [commitment_id],
@@ -434,18 +510,43 @@ def pending(tx: Transaction) -> list[PendingItem]:
     policy = policies.current(tx)
     rows = tx.all(
         f"select s.commitment_id, s.version, s.customer_id, c.owner, s.kind, s.currency, {_TERMS}, s.terms_digest, s.reason, c.source,"
-        " s.logged_by, s.logged_at from ptp.commitment_version_state s join ptp.commitment c using (org_id, commitment_id)"
+        " c.note, s.logged_by, s.logged_at, s.newest_approved from ptp.commitment_version_state s"
+        " join ptp.commitment c using (org_id, commitment_id)"
         " where s.org_id = ptp.current_org() and s.status = 'pending_approval' order by s.logged_at, s.commitment_id"
     )
+    standings = _standings(tx, [row["customer_id"] for row in rows])
+    history = _history(tx, [row["commitment_id"] for row in rows if row["version"] > 1])
     items = []
     for row in rows:
-        terms = terms_of(row)
+        terms, standing, in_force = terms_of(row), standings[row["commitment_id"]], row["newest_approved"]
+        earlier = {v["version"]: v for v in history.get(row["commitment_id"], []) if v["version"] < row["version"]}
         facts = {name: row[name] for name in PendingItem.__dataclass_fields__ if name in row}
-        rules = guardrails(terms, policy)
-        if row["version"] > 1 and not rules:
-            rules = ["New terms: supervisor approval required"]
-        items.append(PendingItem(**facts, terms=terms, guardrails=rules))
+        items.append(
+            PendingItem(
+                **facts,
+                terms=terms,
+                guardrails=guardrails(terms, policy, standing, is_new_terms=row["version"] > 1),
+                authors=list(dict.fromkeys(
+                    [row["logged_by"].lower(), *(v["logged_by"].lower() for n, v in earlier.items() if n > (in_force or 0))]
+                )),
+                before=terms_of(earlier[row["version"] - 1]) if earlier else None,
+                in_force=terms_of(earlier[in_force]) if in_force else None,
+                standing=standing,
+            )
+        )  # fmt: skip
     return items
+
+
+def _history(tx: Transaction, commitment_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """All versions of some commitments."""
+    versions: dict[str, list[dict[str, Any]]] = {}
+    for row in tx.all(
+        f"select commitment_id, version, kind, currency, logged_by, {_TERMS} from ptp.commitment_version"
+        " where org_id = ptp.current_org() and commitment_id = any(%s)",
+        [list(commitment_ids)],
+    ):
+        versions.setdefault(row["commitment_id"], []).append(row)
+    return versions
 
 
 def resolve_pending(tx: Transaction, names: Sequence[str]) -> list[tuple[str, int]]:

@@ -45,11 +45,13 @@ select v.commitment_id, v.version, v.agreed_on, v.amount_minor, v.total_minor, v
        (select jsonb_agg(x || jsonb_build_object('due_date', (x ->> 'due_date')::date - date '1970-01-01') order by (x ->> 'sequence')::int)
         from jsonb_array_elements(v.custom_schedule) as x) as custom_schedule,
        v.terms_digest, v.logged_by, {_UTC.format("v.logged_at")} as logged_at, a.decision, a.decided_by, a.decided_role,
-       {_UTC.format("a.decided_at")} as decided_at, a.reason as decision_reason, e.effective_on as cancelled_on, e.reason as cancel_reason,
+       {_UTC.format("a.decided_at")} as decided_at, a.reason as decision_reason, a.schedule,
+       case when a.decision = 'approve' then ptp.approval_fits(v, a)::text end as approval_fits,
+       e.effective_on as cancelled_on, e.reason as cancel_reason, e.kind as ended_by,
        case when coalesce(p.kind, 'resume') = 'pause' then 'true' else 'false' end as is_paused
 from ptp.commitment_version v
 left join ptp.approval a using (org_id, commitment_id, version)
-left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw')
+left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw', 'close')
 left join (
     select distinct on (commitment_id) commitment_id, kind from ptp.commitment_event
     where org_id = ptp.current_org() and kind in ('pause', 'resume') and effective_on <= %(as_of)s
@@ -126,8 +128,11 @@ def _schema(table: str) -> dict[str, Any]:
             **dict.fromkeys(("decision", "decided_by", "decided_role"), text),
             "decided_at": instant,
             "decision_reason": text,
+            "schedule": text,
+            "approval_fits": pl.Boolean(),
             "cancelled_on": day,
             "cancel_reason": text,
+            "ended_by": text,
             "is_paused": pl.Boolean(),
         },
         "overrides": {

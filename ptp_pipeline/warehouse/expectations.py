@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROW_LIMIT = 10_000
 
 KINDS = ["promise", "repeating_promise", "plan"]
-LIFE = ["draft", "pending_approval", "rejected", "active", "completed", "cancelled", "superseded", "defaulted"]
+LIFE = ["draft", "pending_approval", "rejected", "active", "completed", "cancelled", "closed", "superseded", "defaulted"]
 STATES = ["scheduled", "due_soon", "due_today", "in_grace", "broken", "kept", "recovered", "cancelled", "superseded"]
 STAGES = ["none", "stage_1", "exec"]
 

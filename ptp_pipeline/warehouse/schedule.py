@@ -42,7 +42,7 @@ class CalendarPolicy(Protocol):
 
 @dataclass(frozen=True)
 class ScheduledInstallment:
-    """One line of a schedule, as in core.installments."""
+    """One line of a schedule, as in core.scheduled."""
 
     commitment_id: str
     version: int
@@ -80,10 +80,15 @@ def preview(
         con.execute("insert into ledger.holidays select unnest(?::date[]), ''", [closed_days])
         con.execute("insert into ledger.weekend select unnest(?::integer[])", [sorted(weekend_days(calendar_policy.calendar))])
         create_table(con, models["calendar"])
-        create_table(con, models["installments"])
-        schedule = [ScheduledInstallment(*row) for row in con.execute("from core.installments").fetchall()]
+        create_table(con, models["scheduled"])
+        schedule = [ScheduledInstallment(*row) for row in con.execute("from core.scheduled").fetchall()]
     position = {(row["commitment_id"], row["version"]): i for i, row in enumerate(rows)}
     return sorted(schedule, key=lambda line: (position[line.commitment_id, line.version], line.sequence))
+
+
+def lines(schedule: Iterable[ScheduledInstallment]) -> list[tuple[dt.date, dt.date, int, int]]:
+    """A schedule as an approver approves it: nominal due date, due date, amount and days of grace of every installment."""
+    return [(line.nominal_due_date, line.due_date, line.amount_minor, line.grace_days) for line in schedule]
 
 
 def _row(position: str, terms: Mapping[str, Any]) -> dict[str, Any]:

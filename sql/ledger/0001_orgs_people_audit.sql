@@ -216,7 +216,7 @@ select ptp.protect('ptp.audit_event', true);
 create function ptp.changes_inputs(action text) returns boolean language sql immutable
 as $$
   select action in ('org.created', 'policy.changed', 'file.accepted', 'commitment.logged', 'commitment.renegotiated', 'commitment.cancelled',
-                    'commitment.withdrawn', 'commitment.paused', 'commitment.resumed', 'approval.approved', 'approval.rejected',
+                    'commitment.withdrawn', 'commitment.closed', 'commitment.paused', 'commitment.resumed', 'approval.approved', 'approval.rejected',
                     'approval.sent_back', 'override.set')
 $$;
 
@@ -268,7 +268,8 @@ language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
   if act ~ '^(approval|user|token|policy|org|override|login)\.'
-    or act in ('code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.paused', 'commitment.resumed') then
+    or act in ('code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.closed', 'commitment.paused',
+      'commitment.resumed') then
     perform ptp.refuse('PT003', format('%s is recorded by the ledger itself, when it happens.', act));
   end if;
   if session_user = 'ptp_app' and act <> 'code.refused' then

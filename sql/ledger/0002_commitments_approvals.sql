@@ -25,6 +25,7 @@ create table ptp.commitment (
   unique (org_id, commitment_id, kind, customer_id, currency),
   check ((source = 'feed') = (file_sha256 is not null and line_number is not null))
 );
+create index commitment_customer on ptp.commitment (org_id, customer_id, currency);
 select ptp.protect('ptp.commitment', true);
 
 create table ptp.commitment_version (
@@ -73,6 +74,9 @@ as $$
     v.frequency, v.installment_count, v.first_due_date, v.grace_days, v.overpayment_rule, to_jsonb(v.invoice_ids), v.custom_schedule)::text, 'UTF8')), 'hex')
 $$;
 
+create function ptp.schedule_digest(terms_digest text, schedule jsonb) returns text language sql immutable
+as $$ select encode(sha256(convert_to(jsonb_build_array(terms_digest, schedule)::text, 'UTF8')), 'hex') $$;
+
 -- The same promise under two ids is one promise. A commitment claims what its approved and its newest version promise, and
 -- gives up what is turned down, superseded or ended.
 create table ptp.promise_claim (
@@ -99,6 +103,9 @@ create table ptp.approval (
   decision text not null check (decision in ('approve', 'reject', 'send_back')),
   reason text not null check (reason ~ '\S'),
   terms_digest text not null,
+  -- what a person approved besides the terms: [nominal due date, due date, amount_minor, grace_days] of every installment, in order
+  schedule jsonb,
+  schedule_digest text,
   decided_by text not null,
   decided_role text not null,
   auth text not null,
@@ -107,9 +114,19 @@ create table ptp.approval (
   decided_at timestamptz not null,
   primary key (org_id, commitment_id, version),
   foreign key (org_id, commitment_id, version) references ptp.commitment_version,
-  foreign key (org_id, policy_version) references ptp.policy_version
+  foreign key (org_id, policy_version) references ptp.policy_version,
+  constraint a_person_approves_a_schedule check ((decision = 'approve' and decided_by <> 'policy') = (schedule is not null)),
+  constraint a_schedule_has_its_digest check ((schedule is null) = (schedule_digest is null))
 );
 select ptp.protect('ptp.approval', true);
+
+-- Whether an approval is still the approval of these terms and this schedule. Every run asks it of every approved version.
+create function ptp.approval_fits(v ptp.commitment_version, a ptp.approval) returns boolean language sql stable
+as $$
+  select a.terms_digest = v.terms_digest and v.terms_digest = ptp.terms_digest(v)
+    and case when a.schedule is null then a.decided_by = 'policy' and a.schedule_digest is null
+             else a.schedule_digest = ptp.schedule_digest(a.terms_digest, a.schedule) end
+$$;
 
 create table ptp.approval_code (
   org_id text not null,
@@ -129,7 +146,7 @@ create table ptp.commitment_event (
   org_id text not null,
   event_id bigint generated always as identity,
   commitment_id text not null,
-  kind text not null check (kind in ('cancel', 'withdraw', 'pause', 'resume')),
+  kind text not null check (kind in ('cancel', 'withdraw', 'close', 'pause', 'resume')),
   effective_on date not null,
   reason text not null check (reason ~ '\S'),
   recorded_by text not null,
@@ -137,7 +154,7 @@ create table ptp.commitment_event (
   primary key (org_id, event_id),
   foreign key (org_id, commitment_id) references ptp.commitment
 );
-create unique index commitment_ends_once on ptp.commitment_event (org_id, commitment_id) where kind in ('cancel', 'withdraw');
+create unique index commitment_ends_once on ptp.commitment_event (org_id, commitment_id) where kind in ('cancel', 'withdraw', 'close');
 create index commitment_event_commitment on ptp.commitment_event (org_id, commitment_id);
 select ptp.protect('ptp.commitment_event', true);
 
@@ -260,9 +277,10 @@ declare
   ended record;
 begin
   select kind, effective_on, reason into ended from ptp.commitment_event
-  where org_id = ptp.current_org() and commitment_id = id and kind in ('cancel', 'withdraw');
+  where org_id = ptp.current_org() and commitment_id = id and kind in ('cancel', 'withdraw', 'close');
   if found then
-    perform ptp.refuse('PT001', format('%s was %s on %s: %s', id, case ended.kind when 'cancel' then 'cancelled' else 'withdrawn' end, ended.effective_on,
+    perform ptp.refuse('PT001', format('%s was %s on %s: %s', id,
+                       case ended.kind when 'cancel' then 'cancelled' when 'close' then 'closed' else 'withdrawn' end, ended.effective_on,
                        ended.reason), 'Log a new commitment instead.');
   end if;
 end $$;
@@ -271,53 +289,150 @@ create trigger check_version before insert on ptp.commitment_version for each ro
 -- policy, in SQL because the gate must hold for any client. domain/policy.py says the same to people beforehand; a test
 -- compares the two.
 
-create function ptp.last_due_date(v ptp.commitment_version) returns date language sql stable
+-- Date of the installment k periods after the first, before the business-day rule. Semimonthly ones may be some days off: what counts as
+-- the middle and the end of a month is for the schedule, in sql/warehouse/core.
+create function ptp.nominal_due_date(v ptp.commitment_version, k int) returns date language sql stable
 as $$
   select case v.frequency
     when 'once' then v.first_due_date
+    when 'custom' then (v.custom_schedule -> k ->> 'due_date')::date
+    when 'weekly' then v.first_due_date + 7 * k
+    when 'biweekly' then v.first_due_date + 14 * k
+    when 'semimonthly' then (v.first_due_date + make_interval(months => k / 2))::date + 15 * (k % 2)
+    when 'monthly' then (v.first_due_date + make_interval(months => k))::date
+    else (v.first_due_date + make_interval(months => 3 * k))::date
+  end
+$$;
+
+create function ptp.last_due_date(v ptp.commitment_version) returns date language sql stable
+as $$
+  select case v.frequency
     when 'custom' then (select max((x ->> 'due_date')::date) from jsonb_array_elements(v.custom_schedule) as x)
-    when 'weekly' then v.first_due_date + 7 * (v.installment_count - 1)
-    when 'biweekly' then v.first_due_date + 14 * (v.installment_count - 1)
-    when 'semimonthly' then (v.first_due_date + make_interval(months => (v.installment_count - 1) / 2))::date + 15 * ((v.installment_count - 1) % 2)
-    when 'monthly' then (v.first_due_date + make_interval(months => v.installment_count - 1))::date
-    else (v.first_due_date + make_interval(months => 3 * (v.installment_count - 1)))::date
+    else ptp.nominal_due_date(v, v.installment_count - 1)
   end
 $$;
 
 create function ptp.kind_word(kind text) returns text language sql immutable
 as $$ select initcap(split_part(replace(kind, '_', ' '), ' ', 1)) || case kind when 'repeating_promise' then ' promise' else '' end $$;
 
+-- What a role's caps on the customer are held against (the view is in 0006, as it needs what runs found). Of what waits, only what was submitted earlier counts: first come, first served.
+create function ptp.standing(v ptp.commitment_version, policy jsonb, out balance numeric, out exposed numeric)
+language plpgsql stable set search_path = ptp, pg_temp
+as $$
+begin
+  if policy @? '$.approval.caps.*.balance_percent ? (@ != null)' then
+    balance := ptp.customer_balance(v.customer_id, v.currency);
+  end if;
+  if policy @? '$.approval.caps.*.exposure ? (@ != null)' then
+    select coalesce(sum(e.used_minor + case when (e.submitted_at, e.commitment_id) < (v.logged_at, v.commitment_id) then e.in_process_minor else 0 end), 0)
+    into exposed from ptp.commitment_exposure e
+    where e.org_id = v.org_id and e.customer_id = v.customer_id and e.currency = v.currency and e.commitment_id <> v.commitment_id;
+  end if;
+end $$;
+
+-- Major units of policy as minor units of a currency, and in words: `50,000 USD`.
+create function ptp.limit_minor(major text, currency text) returns numeric language sql immutable
+as $$ select major::numeric * 10::numeric ^ ptp.exponent(currency) $$;
+
+create function ptp.limit_in_words(major text, currency text) returns text language sql immutable
+as $$ select regexp_replace(ptp.format_money(ptp.limit_minor(major, currency), currency), '\.0+ ', ' ') $$;
+
 -- The first cap of this role the terms exceed, in words; NULL when the role may approve them.
-create function ptp.cap_exceeded(v ptp.commitment_version, policy jsonb, by_role text) returns text language plpgsql stable
+create function ptp.cap_exceeded(v ptp.commitment_version, policy jsonb, by_role text, balance numeric, exposed numeric) returns text
+language plpgsql stable
 as $$
 declare
   caps jsonb := policy -> 'approval' -> 'caps' -> by_role;
   days int := ptp.last_due_date(v) - v.agreed_on;
+  word text := ptp.kind_word(v.kind);
 begin
   if caps is null then
-    return format('%s has no approver', ptp.kind_word(v.kind));
-  elsif v.total_minor > (caps ->> 'amount')::numeric * 10::numeric ^ ptp.exponent(v.currency) then
-    return format('%s exceeds %s', ptp.kind_word(v.kind), ptp.format_money((caps ->> 'amount')::numeric * 10::numeric ^ ptp.exponent(v.currency), v.currency));
+    return format('%s has no approver', word);
+  elsif v.total_minor > ptp.limit_minor(caps ->> 'amount', v.currency) then
+    return format('%s exceeds %s', word, ptp.limit_in_words(caps ->> 'amount', v.currency));
   elsif days > (caps ->> 'days')::int then
-    return format('%s runs longer than %s days', ptp.kind_word(v.kind), caps ->> 'days');
+    return format('%s runs longer than %s days', word, caps ->> 'days');
   elsif v.installment_count > (caps ->> 'installments')::int then
-    return format('%s has more than %s installments', ptp.kind_word(v.kind), caps ->> 'installments');
+    return format('%s has more than %s installments', word, caps ->> 'installments');
   elsif v.discount_minor * 100 > (caps ->> 'discount_percent')::numeric * v.total_minor then
-    return format('%s gives a discount of more than %s %%', ptp.kind_word(v.kind), caps ->> 'discount_percent');
+    return format('%s gives a discount of more than %s %%', word, caps ->> 'discount_percent');
+  elsif balance is null and caps ->> 'balance_percent' is not null then
+    return format('%s cannot be held against the customer''s balance, of which nothing is known', word);
+  elsif v.total_minor::numeric * 100 > (caps ->> 'balance_percent')::numeric * balance then
+    return format('%s covers more than %s %% of the customer''s balance', word, caps ->> 'balance_percent');
+  elsif exposed + v.total_minor - v.discount_minor > ptp.limit_minor(caps ->> 'exposure', v.currency) then
+    return format('%s takes the customer''s exposure beyond %s', word, ptp.limit_in_words(caps ->> 'exposure', v.currency));
   end if;
   return null;
 end $$;
 
+-- The first role whose caps allow the terms; NULL when there is none.
+create function ptp.role_for(v ptp.commitment_version, policy jsonb, balance numeric, exposed numeric) returns text language sql stable
+as $$
+  select r from unnest(array['supervisor', 'controller', 'legal']) with ordinality as roles (r, n)
+  where ptp.cap_exceeded(v, policy, r, balance, exposed) is null order by n limit 1
+$$;
+
 -- Whether policy itself may approve these terms. Plans and new terms of what is known never: that is not a matter of policy.
-create function ptp.policy_grants(v ptp.commitment_version, policy jsonb) returns boolean language sql stable
+create function ptp.policy_grants(v ptp.commitment_version, policy jsonb, exposed numeric) returns boolean language sql stable
 as $$
   select v.version = 1
     and v.kind <> 'plan'
     and not (policy -> 'approval' -> 'kinds') ? v.kind
     and v.discount_minor = 0
     and coalesce(v.first_due_date - v.agreed_on <= (policy -> 'approval' ->> 'promise_days')::int, true)
-    and coalesce(v.total_minor <= (policy -> 'approval' ->> 'promise_amount')::numeric * 10::numeric ^ ptp.exponent(v.currency), true)
+    and coalesce(v.total_minor <= ptp.limit_minor(policy -> 'approval' ->> 'promise_amount', v.currency), true)
+    and coalesce(exposed + v.total_minor - v.discount_minor
+                 <= ptp.limit_minor(policy -> 'approval' -> 'caps' -> 'supervisor' ->> 'exposure', v.currency), true)
 $$;
+
+-- What policy wants to be told before anybody is asked to approve, in words; NULL when nothing is missing.
+create function ptp.rationale_missing(v ptp.commitment_version, note text, policy jsonb) returns text language sql stable
+as $$
+  select 'A rationale is missing: policy asks why for every ' || asked.what
+  from (
+    select case
+      when v.version > 1 and wanted.situations ? 'new_terms' then 'change of terms'
+      when wanted.situations ? v.kind then lower(ptp.kind_word(v.kind))
+      when v.discount_minor > 0 and wanted.situations ? 'discount' then 'discount'
+      when v.total_minor > ptp.limit_minor(wanted.amount, v.currency) then 'amount beyond ' || ptp.limit_in_words(wanted.amount, v.currency)
+    end as what
+    from (select policy -> 'approval' -> 'rationale' as situations, policy -> 'approval' ->> 'rationale_amount' as amount) as wanted
+  ) as asked
+  where asked.what is not null and v.reason !~ '\S' and (v.version > 1 or coalesce(note, '') !~ '\S')
+$$;
+
+-- What is wrong with a schedule somebody wants to approve for these terms; NULL when it fits. The schedule itself is built in one place,
+-- sql/warehouse/core, and every run holds the approved one against it; here is what needs no calendar.
+create function ptp.schedule_problem(v ptp.commitment_version, schedule jsonb, policy jsonb) returns text language plpgsql stable
+as $$
+declare
+  downs int := (v.down_payment_minor > 0)::int;
+  share bigint := case v.kind when 'repeating_promise' then v.amount_minor
+                  else (v.total_minor - v.discount_minor - v.down_payment_minor) / v.installment_count end;
+  s record;
+begin
+  if jsonb_typeof(schedule) is distinct from 'array' or exists (
+    select from jsonb_path_query(schedule, '$[*]') as line
+    where (case jsonb_typeof(line) when 'array' then jsonb_array_length(line) end) is distinct from 4) then
+    return 'is missing or cannot be read';
+  end if;
+  select count(*) = v.installment_count + downs and sum(l.amount) = v.total_minor - v.discount_minor and bool_and(l.amount > 0 and case
+           when l.k < 0 then l.amount = v.down_payment_minor
+           when v.custom_schedule is not null then l.amount = (v.custom_schedule -> l.k ->> 'amount_minor')::bigint
+           else l.amount = share or l.k = v.installment_count - 1 end) as has_amounts,
+         bool_and(case when l.k < 0 then l.nominal = v.agreed_on
+                  else abs(l.nominal - ptp.nominal_due_date(v, l.k)) <= (case v.frequency when 'semimonthly' then 4 else 0 end) end
+                  and abs(l.due - l.nominal) <= 14 and l.due >= v.agreed_on) as has_dates,
+         bool_and(l.grace = coalesce((v.custom_schedule -> l.k ->> 'grace_days')::int, v.grace_days, (policy ->> 'grace_days')::int, 0)) as has_grace
+  into s
+  from (select (x.n - 1)::int - downs as k, (x.line ->> 0)::date as nominal, (x.line ->> 1)::date as due, (x.line ->> 2)::bigint as amount,
+               (x.line ->> 3)::int as grace
+        from jsonb_array_elements(schedule) with ordinality as x (line, n)) as l;
+  return case when s.has_amounts is not true then 'has not the amounts of its terms'
+              when s.has_dates is not true then 'has not the dates of its terms'
+              when s.has_grace is not true then 'has not the grace of its terms and of policy' end;
+end $$;
 
 -- the gate ---------------------------------------------------------------------------------------------------------
 
@@ -329,6 +444,7 @@ declare
   decider ptp.app_user;
   earlier record;
   policy jsonb;
+  stands record;
   beyond text;
   needed text;
 begin
@@ -356,8 +472,10 @@ begin
   select p.version into new.policy_version from ptp.policy_version p
   where p.org_id = new.org_id and p.effective_from <= ptp.org_today() order by p.effective_from desc, p.version desc limit 1;
   policy := ptp.policy_on(ptp.org_today());
+  select * into stands from ptp.standing(v, policy);
   if new.decided_by = 'policy' then
-    if new.decision <> 'approve' or not ptp.policy_grants(v, policy) then
+    if not (case new.decision when 'approve' then ptp.policy_grants(v, policy, stands.exposed)
+                             when 'send_back' then ptp.rationale_missing(v, c.note, policy) is not null else false end) then
       perform ptp.refuse('PT003', format('Policy does not grant %s: a person must decide.', new.commitment_id));
     end if;
     new.decided_role := 'policy';
@@ -370,8 +488,14 @@ begin
   if decider.role not in ('supervisor', 'controller', 'legal') then
     perform ptp.refuse('PT003', format('%s is a %s; only a supervisor, controller or legal decides on terms.', decider.user_name, decider.role));
   end if;
-  if lower(v.logged_by) = decider.user_name then
-    perform ptp.refuse('PT003', format('%s logged version %s of %s and cannot decide on it.', decider.user_name, v.version, v.commitment_id),
+  -- Neither author nor last editor: whoever logged this version or one it grew out of since terms were last approved.
+  select max(x.version) as version into earlier from ptp.commitment_version x
+  where x.org_id = new.org_id and x.commitment_id = new.commitment_id and lower(x.logged_by) = decider.user_name
+    and x.version > (select coalesce(max(a.version), 0) from ptp.approval a
+                     where a.org_id = new.org_id and a.commitment_id = new.commitment_id and a.decision = 'approve');
+  if earlier.version is not null then
+    perform ptp.refuse('PT003', format('%s logged version %s of %s%s and cannot decide on it.', decider.user_name, earlier.version, v.commitment_id,
+                         case when earlier.version < v.version then format(', which version %s grew out of,', v.version) end),
                        'Another supervisor must decide.');
   end if;
   if c.source = 'feed' and lower(c.owner) in (decider.user_name, nullif(lower(decider.email), '')) then
@@ -382,15 +506,19 @@ begin
   if new.decision <> 'approve' then
     return new;
   end if;
-  beyond := ptp.cap_exceeded(v, policy, decider.role);
+  beyond := ptp.cap_exceeded(v, policy, decider.role, stands.balance, stands.exposed);
   if beyond is not null then
-    select r into needed from unnest(array['supervisor', 'controller', 'legal']) with ordinality as roles (r, n)
-    where ptp.cap_exceeded(v, policy, r) is null order by n limit 1;
+    needed := ptp.role_for(v, policy, stands.balance, stands.exposed);
     if needed is null then
       perform ptp.refuse('PT003', format('%s: nobody may approve %s.', beyond, v.commitment_id), 'Change the terms or the policy.');
     end if;
-    perform ptp.refuse('PT003', format('%s: %s approval required for %s.', beyond, needed, v.commitment_id));
+    perform ptp.refuse('PT003', format('%s: %s approval required for %s.', beyond, initcap(needed), v.commitment_id));
   end if;
+  beyond := ptp.schedule_problem(v, new.schedule, policy);
+  if beyond is not null then
+    perform ptp.refuse('PT003', format('The schedule to be approved for %s %s.', v.commitment_id, beyond), 'Look at terms and schedule again.');
+  end if;
+  new.schedule_digest := ptp.schedule_digest(new.terms_digest, new.schedule);
   select x.version, x.agreed_on into earlier from ptp.commitment_version x join ptp.approval a using (org_id, commitment_id, version)
   where x.org_id = new.org_id and x.commitment_id = new.commitment_id and a.decision = 'approve' and x.agreed_on >= v.agreed_on
   order by x.version desc limit 1;
@@ -438,11 +566,26 @@ begin
       case cardinality(clash.invoice_ids) when 0 then 'no invoice' else 'invoices ' || array_to_string(clash.invoice_ids, ', ') end),
       format('See ptp show %s.', clash.first_id));
   end if;
+  -- Policy approves what it grants, and sends back what it wants to be told more about; the rest waits for a person.
   insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel, policy_version, decided_at)
-  select f.org_id, f.commitment_id, f.version, 'approve', 'Within the limits policy grants.', f.terms_digest, 'policy', 'policy', 'policy',
+  select d.org_id, d.commitment_id, d.version, d.decision, d.decision_reason, d.terms_digest, 'policy', 'policy', 'policy',
          (select h.origin from ptp.here() as h), 1, now()
-  from fresh f cross join (select ptp.policy_on(ptp.org_today()) as policy) as p
-  where ptp.policy_grants(row(f.*)::ptp.commitment_version, p.policy);
+  from (
+    select f.*, case when g.is_granted then 'approve' when g.missing is not null then 'send_back' end as decision,
+           case when g.is_granted then 'Within the limits policy grants.' else g.missing || '.' end as decision_reason
+    from fresh f
+    cross join (select ptp.policy_on(ptp.org_today()) as policy) as p
+    join ptp.commitment c on c.org_id = f.org_id and c.commitment_id = f.commitment_id
+    cross join lateral (select row(f.*)::ptp.commitment_version as v) as r
+    cross join lateral (
+      select ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed) as is_granted,
+             ptp.rationale_missing(r.v, c.note, p.policy) as missing
+    ) as g
+  ) as d
+  where d.decision is not null;
+  perform ptp.record('approval.sent_back', 'commitment', a.commitment_id, a.reason, null,
+                     jsonb_build_object('by', 'policy', 'version', a.version, 'terms_digest', a.terms_digest))
+  from fresh f join ptp.approval a using (org_id, commitment_id, version) where a.decision = 'send_back';
   return null;
 end $$;
 create trigger settle after insert on ptp.commitment_version referencing new table as fresh
@@ -455,8 +598,8 @@ declare
   approved_from date;
 begin
   perform ptp.lock_org();
-  new.recorded_by := case new.kind when 'cancel' then ptp.author('cancel what is in force', array['supervisor', 'controller', 'legal'])
-                                   else ptp.author(new.kind || ' commitments') end;
+  new.recorded_by := case when new.kind in ('cancel', 'close') then ptp.author(new.kind || ' what is in force', array['supervisor', 'controller', 'legal'])
+                     else ptp.author(new.kind || ' commitments') end;
   new.recorded_at := clock_timestamp();
   perform ptp.refuse_if_ended(new.commitment_id);
   select min(v.agreed_on) into approved_from from ptp.commitment_version v join ptp.approval a using (org_id, commitment_id, version)
@@ -464,7 +607,7 @@ begin
   if new.kind <> 'withdraw' and approved_from is null then
     perform ptp.refuse('PT001', format('%s is not active, so there is nothing to %s.', new.commitment_id, new.kind), 'Withdraw it instead.');
   elsif new.kind = 'withdraw' and approved_from is not null then
-    perform ptp.refuse('PT001', format('%s was approved, so it cannot be withdrawn.', new.commitment_id), 'Cancel it instead.');
+    perform ptp.refuse('PT001', format('%s was approved, so it cannot be withdrawn.', new.commitment_id), 'Cancel or close it instead.');
   elsif new.effective_on < approved_from then
     perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind));
   end if;
@@ -476,7 +619,7 @@ begin
   end if;
   perform ptp.record('commitment.' || case new.kind when 'cancel' then 'cancelled' when 'withdraw' then 'withdrawn' else rtrim(new.kind, 'e') || 'ed' end,
                      'commitment', new.commitment_id, new.reason, null, jsonb_build_object('effective_on', new.effective_on));
-  if new.kind in ('cancel', 'withdraw') then
+  if new.kind in ('cancel', 'withdraw', 'close') then
     delete from ptp.promise_claim where org_id = new.org_id and commitment_id = new.commitment_id;
   end if;
   return new;
@@ -494,7 +637,8 @@ create trigger move_claims after insert on ptp.approval for each row
 
 -- ways in ----------------------------------------------------------------------------------------------------------
 
--- Decide on versions: [{"commitment_id": …, "version": …}]. All or none. Who decides comes from the proof, nothing else.
+-- Decide on versions: [{"commitment_id": …, "version": …, "schedule": …}]. All or none. Who decides comes from the proof, nothing
+-- else; what is approved is the terms by their digest and the schedule that was presented.
 create function ptp.decide(proof text, items jsonb, verdict text, why text, via text) returns setof ptp.approval
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
@@ -507,35 +651,42 @@ begin
     perform ptp.demand_scope(array['approve']);
   end if;
   if person.only_items is not null then
-    select i.commitment_id, i.version into outside from jsonb_to_recordset(items) as i (commitment_id text, version int)
-    where not exists (select from jsonb_to_recordset(person.only_items) as b (commitment_id text, version int)
-                      where b.commitment_id = i.commitment_id and b.version = i.version) limit 1;
+    select i.commitment_id, i.version, b.commitment_id is not null as is_named into outside
+    from jsonb_array_elements(ptp.items_with_digests(items)) as x (item)
+    cross join lateral jsonb_to_record(x.item) as i (commitment_id text, version int, schedule_digest text)
+    left join jsonb_to_recordset(person.only_items) as b (commitment_id text, version int, schedule_digest text)
+      on b.commitment_id = i.commitment_id and b.version = i.version
+    where b.commitment_id is null or (verdict = 'approve' and b.schedule_digest is distinct from i.schedule_digest) limit 1;
     if found then
-      perform ptp.refuse('PT003', format('The approval code is not for version %s of %s.', outside.version, outside.commitment_id));
+      perform ptp.refuse('PT003', format(case when outside.is_named then 'The approval code is for another schedule of version %s of %s.'
+                                              else 'The approval code is not for version %s of %s.' end, outside.version, outside.commitment_id));
     end if;
   end if;
   return query
-    insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel, policy_version, decided_at)
+    insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, schedule, schedule_digest, decided_by, decided_role, auth,
+                              channel, policy_version, decided_at)
     select ptp.current_org(), i.commitment_id, i.version, verdict, why,
            coalesce((select v.terms_digest from ptp.commitment_version v
                      where v.org_id = ptp.current_org() and v.commitment_id = i.commitment_id and v.version = i.version), ''),
-           person.user_name, person.role, person.auth, via, 1, now()
-    from jsonb_to_recordset(items) as i (commitment_id text, version int)
+           case verdict when 'approve' then i.schedule end, null, person.user_name, person.role, person.auth, via, 1, now()
+    from jsonb_to_recordset(items) as i (commitment_id text, version int, schedule jsonb)
     returning *;
   perform ptp.record(
     case verdict when 'approve' then 'approval.approved' when 'reject' then 'approval.rejected' else 'approval.sent_back' end,
     'commitment', case jsonb_array_length(items) when 1 then items -> 0 ->> 'commitment_id' else '' end, why, null,
     jsonb_build_object('channel', via, 'items', (
-      select jsonb_agg(jsonb_build_object('commitment_id', a.commitment_id, 'version', a.version, 'terms_digest', a.terms_digest) order by a.commitment_id)
+      select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('commitment_id', a.commitment_id, 'version', a.version, 'terms_digest', a.terms_digest,
+                                                            'schedule_digest', a.schedule_digest)) order by a.commitment_id)
       from ptp.approval a join jsonb_to_recordset(items) as i (commitment_id text, version int)
         on a.org_id = ptp.current_org() and a.commitment_id = i.commitment_id and a.version = i.version)));
 end $$;
 
 create function ptp.items_with_digests(items jsonb) returns jsonb language sql stable set search_path = ptp, pg_temp
 as $$
-  select jsonb_agg(jsonb_build_object('commitment_id', i.commitment_id, 'version', i.version, 'terms_digest', v.terms_digest)
+  select jsonb_agg(jsonb_build_object('commitment_id', i.commitment_id, 'version', i.version, 'terms_digest', v.terms_digest,
+                                      'schedule_digest', coalesce(i.schedule_digest, ptp.schedule_digest(v.terms_digest, i.schedule)))
                    order by i.commitment_id collate "C", i.version)
-  from jsonb_to_recordset(items) as i (commitment_id text, version int)
+  from jsonb_to_recordset(items) as i (commitment_id text, version int, schedule jsonb, schedule_digest text)
   left join ptp.commitment_version v on v.org_id = ptp.current_org() and v.commitment_id = i.commitment_id and v.version = i.version
 $$;
 
@@ -614,7 +765,7 @@ select
   case
     when x.decision = 'reject' then 'rejected'
     when x.decision = 'send_back' then 'draft'
-    when x.cancelled_on is not null then 'cancelled'
+    when x.cancelled_on is not null then case x.ended_by when 'close' then 'closed' else 'cancelled' end
     when x.version < x.newest_approved then 'superseded'
     when x.decision = 'approve' then 'active'
     when x.version < x.newest then 'superseded'
@@ -628,13 +779,14 @@ from (
     a.decided_role,
     a.decided_at,
     a.reason as decision_reason,
+    e.kind as ended_by,
     e.effective_on as cancelled_on,
     e.reason as cancel_reason,
     max(v.version) over (partition by v.org_id, v.commitment_id) as newest,
     max(v.version) filter (where a.decision = 'approve') over (partition by v.org_id, v.commitment_id) as newest_approved
   from ptp.commitment_version v
   left join ptp.approval a on a.org_id = v.org_id and a.commitment_id = v.commitment_id and a.version = v.version
-  left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw')
+  left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw', 'close')
 ) as x;
 
 create view ptp.payment_override_current with (security_invoker = true) as
@@ -645,5 +797,5 @@ grant select on ptp.commitment, ptp.commitment_version, ptp.commitment_event, pt
 grant insert on ptp.commitment, ptp.commitment_version to ptp_app, ptp_pipeline;
 grant insert on ptp.commitment_event, ptp.payment_override to ptp_app;
 grant insert on ptp.feed_line to ptp_pipeline;
-grant execute on function ptp.terms_digest, ptp.last_due_date to ptp_app, ptp_pipeline, ptp_ops;
+grant execute on function ptp.terms_digest, ptp.schedule_digest, ptp.approval_fits, ptp.last_due_date to ptp_app, ptp_pipeline, ptp_ops;
 grant execute on function ptp.decide, ptp.issue_code, ptp.redeem_code to ptp_app;

@@ -33,7 +33,7 @@ $$;
 create or replace function ptp.changes_inputs(action text) returns boolean language sql immutable
 as $$
   select action in ('org.created', 'policy.changed', 'file.accepted', 'commitment.logged', 'commitment.renegotiated', 'commitment.cancelled',
-                    'commitment.withdrawn', 'commitment.paused', 'commitment.resumed', 'approval.approved', 'approval.rejected',
+                    'commitment.withdrawn', 'commitment.closed', 'commitment.paused', 'commitment.resumed', 'approval.approved', 'approval.rejected',
                     'approval.sent_back', 'override.set', 'override.split', 'override.undone')
 $$;
 

@@ -10,8 +10,9 @@ import dagster as dg
 import duckdb
 
 from ptp_pipeline.build import build_defs
+from ptp_pipeline.cli import previews
 from ptp_pipeline.jobs import RUN_ORG
-from ptp_pipeline.ledger import approvals, commitments, orgs, users
+from ptp_pipeline.ledger import approvals, commitments, orgs, policies, users
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.resources import Ptp
 from ptp_pipeline.run import failure_words
@@ -64,8 +65,8 @@ class Book:
 
     def approve_all(self, by: str, decision: str = "approve") -> list[approvals.Decision]:
         with self.ledger.transaction(self.org, self.people[by]) as tx:
-            items = [(item.commitment_id, item.version) for item in commitments.pending(tx)]
-            return approvals.decide(tx, items, decision, "as agreed on the phone", "cli") if items else []
+            schedules = previews.to_approve(self.settings, commitments.pending(tx), policies.current(tx))
+            return approvals.decide(tx, list(schedules), decision, "as agreed on the phone", "cli", schedules) if schedules else []
 
     def definitions(self) -> dg.Definitions:
         return build_defs(self.settings, Ptp(self.settings, ledger=self.ledger))

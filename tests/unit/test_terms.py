@@ -109,15 +109,15 @@ def test_policy_grants_short_plain_promises_and_nothing_else():
     policy = change(Policy(), {"approval.promise_amount": 1000})
     soon = D(2026, 2, 7)
     cases = {
-        "Promise is more than 7 days out: supervisor approval required": {"first_due_date": D(2026, 2, 8)},
-        "Promise exceeds 1,000.00 USD: supervisor approval required": {"amount_minor": 100_001},
-        "Promise gives a discount: supervisor approval required": {"discount_minor": 1},
+        "Promise is more than 7 days out: Supervisor approval required": {"first_due_date": D(2026, 2, 8)},
+        "Promise exceeds 1,000 USD: Supervisor approval required": {"amount_minor": 100_001},
+        "Promise gives a discount: Supervisor approval required": {"discount_minor": 1},
     }
     assert not needs_approval(make_terms(**terms(kind="promise", first_due_date=soon, amount_minor=100_000)), policy)
     for said, values in cases.items():
         made = make_terms(**terms(**{"kind": "promise", "first_due_date": soon, **values}))
         assert guardrails(made, policy) == [said]
-    assert guardrails(make_terms(**terms()), policy) == ["Plan terms: supervisor approval required"]
+    assert guardrails(make_terms(**terms()), policy) == ["Plan terms: Supervisor approval required"]
 
 
 def test_every_cap_exceeded_is_named_with_the_role_that_may():
@@ -130,17 +130,17 @@ def test_every_cap_exceeded_is_named_with_the_role_that_may():
     )
     made = make_terms(**terms(discount_minor=10_000))
     assert guardrails(made, policy) == [
-        "Plan exceeds 500.00 USD: legal approval required",
-        "Plan runs longer than 30 days: legal approval required",
-        "Plan has more than 2 installments: legal approval required",
-        "Plan gives a discount of more than 10 %: legal approval required",
+        "Plan exceeds 500 USD: Legal approval required",
+        "Plan runs longer than 30 days: Legal approval required",
+        "Plan has more than 2 installments: Legal approval required",
+        "Plan gives a discount of more than 10 %: Legal approval required",
     ]
     assert required_role(made, policy) == "legal"
     hopeless = change(policy, {"approval.caps": {"supervisor": {"amount": 1}}})
-    assert guardrails(made, hopeless) == ["Plan exceeds 1.00 USD: nobody may approve this"]
+    assert guardrails(made, hopeless) == ["Plan exceeds 1 USD: nobody may approve this"]
 
 
 def test_limits_read_in_the_commitments_own_currency():
     policy = change(Policy(), {"approval.caps.supervisor.amount": "500.5"})
     yen = make_terms(**terms(currency="JPY", amount_minor=501))
-    assert guardrails(yen, policy) == ["Plan exceeds 501 JPY: controller approval required"]
+    assert guardrails(yen, policy) == ["Plan exceeds 501 JPY: Controller approval required"]

@@ -8,6 +8,6 @@ having
     current_versions <> 1
     or count(*) filter (
         where status not in (
-            'draft', 'pending_approval', 'rejected', 'active', 'completed', 'cancelled', 'superseded', 'defaulted'
+            'draft', 'pending_approval', 'rejected', 'active', 'completed', 'cancelled', 'closed', 'superseded', 'defaulted'
         )
     ) > 0

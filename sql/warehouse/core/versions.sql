@@ -22,6 +22,9 @@
 --   invoice_ids: invoices the version covers
 --   custom_schedule: the listed installments of a custom schedule
 --   terms_digest: digest of the terms, the one that was approved
+--   schedule: what a person approved besides the terms, as JSON: [nominal due date, due date, amount_minor, grace_days] of every
+--     installment; NULL when policy approved
+--   approval_fits: whether terms and schedule still are what the approval says was approved
 --   logged_by: user who logged the version
 --   logged_at: when it was logged (UTC)
 --   decided_by: user who approved it, or `policy`
@@ -32,17 +35,19 @@
 --   effective_from: first date on which the version is in force
 --   effective_to: first date on which it no longer is; NULL while it is in force. Equal to effective_from when it never was
 --   end_kind: superseded or cancelled; NULL while it is in force
---   cancelled_on: date from which the commitment is cancelled, if known by as_of
---   cancel_reason: why it was cancelled
+--   cancelled_on: date from which the commitment is cancelled or closed, if known by as_of
+--   cancel_reason: why it was cancelled or closed
+--   is_closed: whether it was closed (written off, settled otherwise) rather than called off
 with params as (
     select as_of from ledger.params
 ),
 
 known as (
     select
-        v.* exclude (cancelled_on, cancel_reason),
+        v.* exclude (cancelled_on, cancel_reason, ended_by),
         case when v.cancelled_on <= p.as_of then v.cancelled_on end as cancelled_on,
         case when v.cancelled_on <= p.as_of then v.cancel_reason end as cancel_reason,
+        coalesce(v.cancelled_on <= p.as_of and v.ended_by = 'close', false) as is_closed,
         -- the least over all later versions, not just the next: one agreed with an earlier date ends those before it too
         min(v.agreed_on) over (
             partition by v.commitment_id order by v.version
@@ -73,6 +78,8 @@ select
     v.invoice_ids,
     v.custom_schedule,
     v.terms_digest,
+    v.schedule,
+    v.approval_fits,
     v.logged_by,
     v.logged_at,
     v.decided_by,
@@ -93,5 +100,6 @@ select
     end as end_kind,
     v.cancelled_on,
     v.cancel_reason,
+    v.is_closed,
 from known v
 join ledger.commitments c using (commitment_id)

@@ -8,7 +8,7 @@
 --   customer_id: the customer who committed
 --   owner: user name of the collector responsible
 --   currency: ISO 4217 code
---   status: draft (sent back), pending_approval, rejected, active, completed, cancelled, superseded or defaulted
+--   status: draft (sent back), pending_approval, rejected, active, completed, cancelled, closed, superseded or defaulted
 --   agreed_on: business date on which the customer agreed
 --   effective_to: first date on which it is no longer in force; NULL while it is, or never was
 --   amount_minor: promised amount, of a repeating promise the amount of one period (minor units)
@@ -31,10 +31,11 @@
 --   broken_since: first broken_on of the installments that are broken now
 --   completed_on: date on which everything was satisfied, of completed ones
 --   defaulted_on: date on which so much had broken that it counts as defaulted, of defaulted ones
+--   closure_reason: why it was closed or cancelled
 --   escalation_stage: none, stage_1 (something is broken now) or exec (defaulted)
 --   is_paused: whether chasing is suspended
 with approved as (
-    select commitment_id, version, effective_to, end_kind from core.versions
+    select commitment_id, version, effective_to, end_kind, is_closed from core.versions
 ),
 
 known as (
@@ -49,6 +50,7 @@ known as (
         a.commitment_id is not null as is_approved,
         a.effective_to,
         a.end_kind,
+        a.is_closed,
         max(v.version) over (partition by v.commitment_id) > v.version as has_later,
         max(a.version) over (partition by v.commitment_id) > v.version as has_later_approved,
         row_number() over (
@@ -113,7 +115,7 @@ lived as (
             when not k.is_approved then 'pending_approval'
             when k.end_kind = 'superseded' then 'superseded'
             when s.satisfied_count = s.installment_count then 'completed'
-            when k.end_kind = 'cancelled' then 'cancelled'
+            when k.end_kind = 'cancelled' then if(k.is_closed, 'closed', 'cancelled')
             when s.broken_count >= k.default_after_broken then 'defaulted'
             else 'active'
         end as status,
@@ -155,6 +157,7 @@ select
     broken_since,
     case when status = 'completed' then last_completed_on end as completed_on,
     case when status = 'defaulted' then last_defaulted_on end as defaulted_on,
+    case when status in ('closed', 'cancelled') then cancel_reason end as closure_reason,
     case
         when status = 'defaulted' then 'exec'
         when status = 'active' and broken_now_count > 0 then 'stage_1'

@@ -4,7 +4,7 @@
 -- columns:
 --   version_key: the version
 --   moved_on: business date of the change
---   from_life: active, completed, defaulted, cancelled or superseded
+--   from_life: active, completed, defaulted, cancelled, closed or superseded
 --   to_life: the same after the change
 --   from_stage: none, stage_1 or exec
 --   to_stage: the same after the change
@@ -72,7 +72,7 @@ lived as (
         case
             when is_ended and v.end_kind = 'superseded' then 'superseded'
             when c.satisfied_count = i.installment_count + c.added_count then 'completed'
-            when is_ended then v.end_kind
+            when is_ended then if(v.is_closed, 'closed', v.end_kind)
             when c.broken_count >= p.default_after_broken then 'defaulted'
             else 'active'
         end as to_life,

@@ -11,6 +11,7 @@
 --   effective_from: first date on which the version is in force
 --   effective_to: first date on which it no longer is; NULL while it is in force
 --   end_kind: superseded or cancelled; NULL while it is in force
+--   is_closed: whether it was closed rather than cancelled: then that is what its life cycle says
 --   tolerance_minor: shortfall forgiven on every installment, whatever its amount (minor units)
 --   tolerance_per_million: share of its amount forgiven on every installment, in millionths
 --   is_tolerant: whether anything is forgiven at all
@@ -24,6 +25,7 @@ select
     v.effective_from,
     v.effective_to,
     v.end_kind,
+    v.is_closed,
     coalesce((p.tolerance_amount * 1000)::bigint::hugeint * [1, 10, 100, 1000, 10000][c.exponent + 1] // 1000, 0)::bigint as tolerance_minor,
     coalesce((p.tolerance_percent * 10000)::bigint, 0) as tolerance_per_million,
     tolerance_minor > 0 or tolerance_per_million > 0 as is_tolerant,

@@ -17,7 +17,7 @@
 --   paid_amount: allocated to its installments
 --   outstanding_amount: not yet paid on its installments; 0 unless the version is in force
 --   overdue_amount: part of outstanding_amount that is on broken installments
---   status: draft (sent back), pending_approval, rejected, active, completed, cancelled, superseded or defaulted
+--   status: draft (sent back), pending_approval, rejected, active, completed, cancelled, closed, superseded or defaulted
 --   adherence: kept_count divided by judged_count, from 0 to 1, rounded half up; NULL before the first verdict
 --   installment_count: installments of its schedule; 0 while not approved
 --   judged_count: installments with a verdict
@@ -30,6 +30,8 @@
 --   broken_since: first broken_on of the installments that are broken now
 --   completed_on: date on which everything was satisfied; NULL unless completed
 --   defaulted_on: date on which it went into default; NULL unless defaulted
+--   closed_on: first date on which it no longer counted because it was closed or cancelled, or its completed_on; NULL while it is open
+--   closure_reason: reason given for closing or cancelling it
 --   risk_score: 0 to 100; NULL until the risk score is there
 --   tier: A to D; NULL until the risk score is there
 --   escalation_stage: none, stage_1 (something is broken now) or exec (defaulted)
@@ -78,6 +80,8 @@ select
     o.broken_since,
     o.completed_on,
     o.defaulted_on,
+    case when o.status in ('closed', 'cancelled') then o.effective_to else o.completed_on end as closed_on,
+    o.closure_reason,
     null::integer as risk_score,
     null::varchar as tier,
     o.escalation_stage,

@@ -9,7 +9,7 @@
 --   customer_name: name of the customer
 --   owner: user name of the collector responsible
 --   currency: ISO 4217 code of all amounts of the row
---   status: draft, pending_approval, rejected, active, completed, cancelled, superseded or defaulted
+--   status: draft, pending_approval, rejected, active, completed, cancelled, closed, superseded or defaulted
 --   total_amount: debt it settles, before the discount
 --   discount_amount: part of the total that is waived
 --   paid_amount: allocated to this version

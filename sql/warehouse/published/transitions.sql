@@ -7,7 +7,7 @@
 --   sequence: the installment; 0 for the commitment itself
 --   customer_id: the customer who committed
 --   from_state: state before
---   to_state: state after; of a commitment a status (active, completed, defaulted, cancelled, superseded) or an escalation stage
+--   to_state: state after; of a commitment a status (active, completed, defaulted, cancelled, closed, superseded) or an escalation stage
 --     (none, stage_1, exec)
 --   effective_on: business date of the change
 --   currency: ISO 4217 code of all amounts of the row

@@ -28,6 +28,7 @@ case
     when to_state = 'defaulted' then concat(broken_count, ' installments were broken, as many as the policy allows before default.')
     when to_state = 'superseded' then 'Newer terms came into force.'
     when to_state = 'cancelled' then 'The commitment was cancelled.'
+    when to_state = 'closed' then 'The commitment was closed: what remains is not chased any more.'
     when to_state = 'exec' then 'The commitment is in default.'
     when to_state = 'stage_1' then concat(broken_now_count, ' of ', installment_count, ' installments are broken and not recovered.')
     when to_state = 'none' then if(

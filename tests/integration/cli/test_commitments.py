@@ -166,9 +166,16 @@ def test_new_terms_need_a_new_approval(cli: Cli, org: str, token: Token, plan: s
     words = ("change", "renegotiate", plan, "--org", org, "--reason", "smaller steps", "--agreed-on", "2026-03-02")
     answer = cli(*words, "--amount", "800", "--count", "4", "--json", token=token("collector"))
     assert answer.code == 0, answer.err
-    assert answer.document == {"commitment_id": plan, "version": 2, "status": "pending_approval"}
+    assert (answer.document["version"], answer.document["status"]) == (2, "pending_approval")
+    told = ["amount 1,200.00 USD → 800.00 USD", "installments 3 → 4"]
+    schedule = ["~ 2027-02-01 400.00 USD → 200.00 USD", "~ 2027-03-01 400.00 USD → 200.00 USD", "~ 2027-04-01 400.00 USD → 200.00 USD"]
+    assert answer.document["changes"] == [*told, *schedule, "+ 2027-05-03 200.00 USD"]
     (item,) = cli("pending", "--org", org, "--json").document
     assert [i["amount"] for i in item["schedule"]] == ["200.00"] * 4
+    assert item["changes"] == answer.document["changes"]
+    assert f"Changes the terms in force: {told[0]}; {told[1]}; {schedule[0]}" in " ".join(cli("pending", "--org", org).out.split())
+    (event,) = [e for e in cli("audit", "show", "--org", org, "--json").document if e["action"] == "commitment.renegotiated"]
+    assert event["after"]["changes"] == answer.document["changes"]
     assert item["schedule"][0]["due_date"] == "2027-02-01"
     assert cli(*words, token=token("collector")).code == 2
 
@@ -182,6 +189,52 @@ def test_a_commitment_is_paused_resumed_and_cancelled_once(cli: Cli, org: str, t
     assert again.code == 3
     unknown = cli("change", "cancel", "PL-NONE", "--org", org, "--reason", "dispute", token=token("supervisor"))
     assert unknown.code == 3
+
+
+def test_terms_are_sent_back_and_come_again_with_an_answer(cli: Cli, org: str, token: Token, plan: str) -> None:
+    back = cli("send-back", plan, "--org", org, "--reason", "which invoices?", token=token("supervisor"))
+    assert f"{plan} version 1 sent back by supervisor, after 0 business hours." in back.out
+    assert cli("pending", "--org", org, "--json").document == []
+    again = ("change", "renegotiate", plan, "--org", org, "--reason", "those of May", "--json")
+    assert cli(*again, token=token("collector")).document["status"] == "pending_approval"
+    assert cli(*again, token=token("collector")).code == 2
+    assert "Why: those of May" in cli("pending", "--org", org).out
+    answer = cli("approve", f"{plan}@2", "--org", org, "--reason", "fine", "--json", token=token("supervisor"))
+    assert answer.document["decided"][0]["business_hours"] == 0
+    assert "Turnaround of 2 decisions in the last 30 days: median 0 business hours" in cli("pending", "--org", org).out
+
+
+def test_what_lacks_a_rationale_is_sent_back_by_policy_and_says_what_to_do(cli: Cli, org: str, token: Token) -> None:
+    assert cli("org", "set", org, 'approval.rationale=["plan"]', "--reason", "too many bare plans").code == 0
+    words = ("log", "plan", "--org", org, "--customer", "C-1", *PLAN)
+    answer = cli(*words, "--yes", token=token("collector"))
+    assert "! A rationale is missing: policy asks why for every plan: it would be sent back" in answer.out
+    assert "Sent back by policy. A rationale is missing: policy asks why for every plan." in answer.out
+    assert logged(cli(*words, "--first-due", "2027-03-01", "--note", "new CFO", "--json", token=token("collector")))["rule"]
+
+
+def test_exposure_is_shown_as_available_in_process_and_used(cli: Cli, org: str, token: Token, plan: str) -> None:
+    assert cli("org", "set", org, "approval.caps.supervisor.exposure=5000", "--reason", "limit").code == 0
+    cli("approve", plan, "--org", org, "--reason", "fine", token=token("supervisor"))
+    words = ("--amount", "700", "--count", "2", "--first-due", "2027-02-02", "--agreed-on", "2026-01-05", "--json")
+    logged(cli("log", "plan", "--org", org, "--customer", "C-1", *words, token=token("collector")))
+    (item,) = cli("pending", "--org", org, "--json").document
+    assert item["exposure"] == {"used": "1200.00", "in_process": "700.00", "cap": "5000.00", "available": "3100.00"}
+    said = "Exposure of C-1: 3,100.00 USD available, 700.00 USD in process, 1,200.00 USD used; a supervisor's cap is 5,000.00 USD"
+    assert said in " ".join(cli("pending", "--org", org).out.split())
+
+
+def test_a_commitment_is_withdrawn_before_approval_and_closed_after_it(cli: Cli, org: str, token: Token, plan: str) -> None:
+    words = ("--org", org, "--reason", "written off", "--on", "2026-03-02")
+    early = cli("change", "close", plan, *words, token=token("supervisor"))
+    assert (early.code, "is not active" in early.err) == (3, True)
+    cli("approve", plan, "--org", org, "--reason", "fine", token=token("supervisor"))
+    late = cli("change", "withdraw", plan, *words, token=token("collector"))
+    assert (late.code, "Cancel or close it instead" in late.err) == (3, True)
+    assert cli("change", "close", plan, *words, token=token("collector")).code == 3
+    assert f"{plan} is closed from 2026-03-02" in cli("change", "close", plan, *words, token=token("supervisor")).out
+    again = cli("change", "pause", plan, *words, token=token("collector"))
+    assert "was closed on 2026-03-02: written off" in again.err
 
 
 def test_a_payment_logged_by_hand_lies_in_the_inbox_whole(cli: Cli, org: str, home: Path, token: Token) -> None:

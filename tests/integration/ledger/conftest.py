@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from ptp_pipeline.cli import previews
 from ptp_pipeline.domain.terms import NewCommitment, make_terms
-from ptp_pipeline.ledger import commitments, files, users
+from ptp_pipeline.ledger import approvals, commitments, files, policies, users
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
 
 OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
@@ -48,6 +49,17 @@ class Desk:
     def log(self, commitment_id: str, who: str = "cara", **terms: Any) -> commitments.Logged:
         with self.as_(who) as tx:
             return commitments.log(tx, new(commitment_id, **terms))
+
+    def schedules(self, *items: approvals.Item) -> approvals.Schedules:
+        """What an approver of these items is shown; nothing for those that do not wait."""
+        with self.as_(PIPELINE) as tx:
+            waiting = [i for i in commitments.pending(tx) if (i.commitment_id, i.version) in items]
+            return previews.to_approve(self.ledger.settings, waiting, policies.current(tx))
+
+    def decide(self, who: str | Actor, *items: approvals.Item, decision: str = "approve", reason: str = "fine") -> list[approvals.Decision]:
+        shown = self.schedules(*items)
+        with self.as_(who) as tx:
+            return approvals.decide(tx, list(items), decision, reason, "cli", shown)
 
     def receive(self, *shas: str) -> None:
         """Accept commitments files of these digests, as an intake would, so that their rows may be taken up."""

@@ -7,7 +7,7 @@ import pytest
 
 from ptp_pipeline.domain.policy import Policy
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.ledger import approvals, audit, commitments, overrides, transitions
+from ptp_pipeline.ledger import audit, commitments, overrides, transitions
 from ptp_pipeline.ledger.connection import Actor
 
 DAY = dt.date(2026, 3, 5)
@@ -49,8 +49,7 @@ NOTE = "select ptp.note('file.rejected', 'file', '{f}', '', null, array[null::js
 
 
 def approve(desk, who, *items):
-    with desk.as_(who) as tx:
-        approvals.decide(tx, list(items), "approve", "talked it through", "cli")
+    desk.decide(who, *items, reason="talked it through")
 
 
 @pytest.fixture
@@ -206,7 +205,7 @@ def test_new_terms_of_a_broken_promise_need_a_person_however_small_and_however_e
         commitments.renegotiate(tx, "PR-1", moved, "customer called")
     assert (desk.status("PR-1", 1), desk.status("PR-1", 2)) == ("active", "pending_approval")
     with desk.as_("cara") as tx:
-        assert [i.guardrails for i in commitments.pending(tx)] == [["New terms: supervisor approval required"]]
+        assert [i.guardrails for i in commitments.pending(tx)] == [["New terms: Supervisor approval required"]]
     with pytest.raises(Refused, match="only a supervisor"):
         approve(desk, "cara", ("PR-1", 2))
     approve(desk, "sue", ("PR-1", 2))
@@ -218,7 +217,7 @@ def test_policy_grants_first_versions_only(desk):
 
     with psycopg.connect(**desk.ledger._admin) as con:
         granted = con.execute(
-            "select ptp.policy_grants(v, %s) from generate_series(1, 2) as n, jsonb_populate_record(null::ptp.commitment_version,"
+            "select ptp.policy_grants(v, %s, 0) from generate_series(1, 2) as n, jsonb_populate_record(null::ptp.commitment_version,"
             " jsonb_build_object('version', n, 'kind', 'promise', 'currency', 'USD', 'total_minor', 100, 'discount_minor', 0,"
             " 'agreed_on', '2026-03-01', 'first_due_date', '2026-03-02')) as v order by n",
             [json.dumps(Policy().as_json())],

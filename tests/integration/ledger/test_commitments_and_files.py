@@ -9,7 +9,7 @@ import pytest
 
 from ptp_pipeline.domain.terms import BadTerms, make_terms
 from ptp_pipeline.errors import Refused, UsageError
-from ptp_pipeline.ledger import approvals, audit, builds, commitments, files, overrides, snapshot, transitions
+from ptp_pipeline.ledger import audit, builds, commitments, files, overrides, snapshot, transitions
 from ptp_pipeline.ledger.connection import Actor
 
 PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
@@ -84,8 +84,7 @@ def test_direct_sql_does_not_log_the_same_promise_twice(desk):
 
 def test_a_promise_that_was_turned_down_or_called_off_can_be_made_again(desk):
     desk.log("PLAN-1", invoice_ids=["A"])
-    with desk.as_("sue") as tx:
-        approvals.decide(tx, [("PLAN-1", 1)], "reject", "too long", "cli")
+    desk.decide("sue", ("PLAN-1", 1), decision="reject", reason="too long")
     desk.log("PLAN-2", invoice_ids=["A"])
     with desk.as_("cara") as tx:
         commitments.cancel(tx, "PLAN-2", dt.date(2026, 3, 2), "customer changed his mind")
@@ -100,8 +99,7 @@ def test_terms_in_force_stay_claimed_while_new_ones_wait_or_are_turned_down(desk
     for taken in ({}, later):
         with pytest.raises(Refused, match="PR-2 is the same as PR-1"):
             desk.log("PR-2", kind="promise", invoice_ids=["A"], **taken)
-    with desk.as_("sue") as tx:
-        approvals.decide(tx, [("PR-1", 2)], "reject", "no", "cli")
+    desk.decide("sue", ("PR-1", 2), decision="reject", reason="no")
     with pytest.raises(Refused, match="PR-2 is the same as PR-1"):
         desk.log("PR-2", kind="promise", invoice_ids=["A"])
     assert desk.log("PR-3", kind="promise", invoice_ids=["A"], **later).commitment_id == "PR-3"
@@ -112,8 +110,7 @@ def test_superseded_terms_are_free_again(desk, new):
     with desk.as_("cara") as tx:
         later = new("PR-1", kind="promise", invoice_ids=["A"], agreed_on="2026-03-05", first_due_date="2026-04-05").terms
         commitments.renegotiate(tx, "PR-1", later, "next month")
-    with desk.as_("sue") as tx:
-        approvals.decide(tx, [("PR-1", 2)], "approve", "yes", "cli")
+    desk.decide("sue", ("PR-1", 2), reason="yes")
     assert desk.log("PR-2", kind="promise", invoice_ids=["A"]).status == "active"
 
 
@@ -236,7 +233,7 @@ def test_pending_items_carry_terms_and_guardrails_and_can_be_named(desk):
             "cara",
             "cara",
         )
-        assert item.guardrails == ["Plan exceeds 50,000.00 USD: controller approval required"]
+        assert item.guardrails == ["Plan exceeds 50,000 USD: Controller approval required"]
         assert commitments.resolve_pending(tx, ["PLAN-1", "PLAN-1@1"]) == [("PLAN-1", 1), ("PLAN-1", 1)]
         with pytest.raises(Refused, match="PLAN-2, PLAN-1@2"):
             commitments.resolve_pending(tx, ["PLAN-1", "PLAN-2", "PLAN-1@2"])
@@ -272,7 +269,8 @@ def test_renegotiation_keeps_kind_and_currency_and_says_what_changed(desk, new):
         commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=6).terms, "needs longer")
         event = audit.show(tx, object_id="PLAN-1")[-1]
     assert (event.action, event.before, event.after, event.reason) == (
-        "commitment.renegotiated", {"installment_count": 3}, {"version": 2, "installment_count": 6}, "needs longer",
+        "commitment.renegotiated", {"version": 1, "installment_count": 3},
+        {"version": 2, "installment_count": 6, "changes": ["installments 3 → 6"]}, "needs longer",
     )  # fmt: skip
 
 

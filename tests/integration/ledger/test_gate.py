@@ -22,13 +22,12 @@ def refused_text(error) -> str:
 
 
 def approve(desk, who, *items, decision="approve"):
-    with desk.as_(who) as tx:
-        return approvals.decide(tx, list(items), decision, "talked it through", "cli")
+    return desk.decide(who, *items, decision=decision, reason="talked it through")
 
 
 def test_a_plan_waits_for_a_supervisor_and_becomes_active_by_an_approval(desk):
     logged = desk.log("PLAN-1")
-    assert (logged.status, logged.rule_message) == ("pending_approval", "Plan terms: supervisor approval required")
+    assert (logged.status, logged.rule_message) == ("pending_approval", "Plan terms: Supervisor approval required")
     (decision,) = approve(desk, "sue", ("PLAN-1", 1))
     assert (decision.decided_by, decision.decided_role, desk.status("PLAN-1")) == ("sue", "supervisor", "active")
 
@@ -44,7 +43,7 @@ def test_a_short_promise_is_approved_by_policy_with_a_row_of_its_own(desk):
 
 def test_a_promise_far_out_says_why_it_waits(desk):
     logged = desk.log("PR-1", kind="promise", first_due_date="2026-03-20")
-    assert logged.rule_message == "Promise is more than 7 days out: supervisor approval required"
+    assert logged.rule_message == "Promise is more than 7 days out: Supervisor approval required"
 
 
 def test_whoever_logged_the_terms_does_not_approve_them(desk):
@@ -84,8 +83,8 @@ def test_a_made_up_actor_is_not_a_supervisor(desk):
 
 
 def test_beyond_a_supervisors_cap_the_controller_decides(desk):
-    assert desk.log("PLAN-1", amount_minor=5_000_001).rule_message == "Plan exceeds 50,000.00 USD: controller approval required"
-    with pytest.raises(Refused, match=r"Plan exceeds 50,000\.00 USD: controller approval required"):
+    assert desk.log("PLAN-1", amount_minor=5_000_001).rule_message == "Plan exceeds 50,000 USD: Controller approval required"
+    with pytest.raises(Refused, match=r"Plan exceeds 50,000 USD: Controller approval required"):
         approve(desk, "sue", ("PLAN-1", 1))
     approve(desk, "con", ("PLAN-1", 1))
     assert desk.status("PLAN-1") == "active"
@@ -104,7 +103,8 @@ def test_what_is_sent_back_needs_a_new_version(desk, new):
     approve(desk, "sue", ("PLAN-1", 1), decision="send_back")
     assert desk.status("PLAN-1") == "draft"
     with desk.as_("cara") as tx:
-        assert commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=4).terms, "asked for four months") == 2
+        again = commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=4).terms, "asked for four months")
+    assert (again.version, again.status, again.rule_message) == (2, "pending_approval", "New terms: Supervisor approval required")
     approve(desk, "sue", ("PLAN-1", 2))
     assert desk.status("PLAN-1", 2) == "active"
 
@@ -332,11 +332,12 @@ def test_every_decision_leaves_one_audit_event_naming_the_terms_decided_on(desk)
 def code(desk):
     desk.log("PLAN-1")
     with desk.as_("sue") as tx:
-        return approvals.issue_code(tx, [("PLAN-1", 1)])
+        return approvals.issue_code(tx, [("PLAN-1", 1)], schedules=desk.schedules(("PLAN-1", 1)))
 
 
 def with_code(desk, who, code, *items):
-    return approvals.decide_with_code(desk.ledger, desk.org, who, code, list(items), "approve", "fits", "dagster")
+    schedules = desk.schedules(*items)
+    return approvals.decide_with_code(desk.ledger, desk.org, who, code, list(items), "approve", "fits", "dagster", schedules)
 
 
 def test_a_code_decides_once(desk, code):
@@ -455,26 +456,40 @@ def test_a_redeemed_code_is_good_for_a_minute(desk, code):
             "days": st.sampled_from([None, 30, 400]),
             "installments": st.sampled_from([None, 3]),
             "discount_percent": st.sampled_from([None, "5"]),
+            "balance_percent": st.sampled_from([None, "80"]),
+            "exposure": st.sampled_from([None, "700", "30000"]),
         }
     ),
-    st.sampled_from([None, "500", "0.5"]),
+    st.builds(rules.Standing, st.integers(0, 50_000), st.just(0), st.integers(0, 50_000), st.one_of(st.none(), st.integers(0, 10_000_000))),
+    st.fixed_dictionaries(
+        {
+            "promise_amount": st.sampled_from([None, "500", "0.5"]),
+            "rationale": st.sets(st.sampled_from(["plan", "promise", "discount", "new_terms"])),
+            "rationale_amount": st.sampled_from([None, "500"]),
+        }
+    ),
+    st.integers(1, 2),
+    st.sampled_from(["", "as agreed"]),
 )
-def test_the_gate_and_the_guardrails_say_the_same(desk, drawn, caps, promise_amount):
+def test_the_gate_and_the_guardrails_say_the_same(desk, drawn, caps, standing, approval, version, reason):
     values = {"agreed_on": "2026-03-02", **drawn}
     if rules.problems(values):
         return
     made = rules.Terms(**values)
-    policy = Policy.model_validate({"approval": {"kinds": ["plan"], "promise_amount": promise_amount, "caps": {"supervisor": caps}}})
-    row = {**made.model_dump(mode="json"), "version": 1, "invoice_ids": [], "custom_schedule": None}
+    policy = Policy.model_validate({"approval": {"kinds": ["plan"], "caps": {"supervisor": caps}, **approval}})
+    row = {**made.model_dump(mode="json"), "version": version, "invoice_ids": [], "custom_schedule": None, "reason": reason}
+    facts = {"b": standing.balance_minor, "e": standing.used_minor + standing.earlier_minor}
     with psycopg.connect(**desk.ledger._admin) as con:
-        grants, exceeded = con.execute(
-            "select ptp.policy_grants(v, %(p)s), ptp.cap_exceeded(v, %(p)s, 'supervisor') from"
+        grants, exceeded, role, missing = con.execute(
+            "select ptp.policy_grants(v, %(p)s, %(e)s), ptp.cap_exceeded(v, %(p)s, 'supervisor', %(b)s, %(e)s),"
+            " ptp.role_for(v, %(p)s, %(b)s, %(e)s), ptp.rationale_missing(v, '', %(p)s) from"
             " jsonb_populate_record(null::ptp.commitment_version, %(v)s) as v",
-            {"p": json.dumps(policy.as_json()), "v": json.dumps(row)},
+            {"p": json.dumps(policy.as_json()), "v": json.dumps(row), **facts},
         ).fetchone()
-    assert grants == (not rules.needs_approval(made, policy))
-    said = rules.caps_exceeded(made, policy.approval.caps["supervisor"])
-    assert exceeded == (said[0] if said else None)
+    assert grants == (version == 1 and not rules.needs_approval(made, policy, standing))
+    said = rules.caps_exceeded(made, policy.approval.caps["supervisor"], standing)
+    assert (exceeded, role) == (said[0] if said else None, rules.required_role(made, policy, standing))
+    assert (missing or "") == rules.rationale_missing(made, policy, reason, is_new_terms=version > 1)
 
 
 def test_the_database_knows_the_same_exponents(desk):

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from ptp_pipeline.ledger import approvals, commitments, outbox, overrides, policies, snapshot, users
+from ptp_pipeline.ledger import commitments, outbox, overrides, policies, snapshot, users
 from ptp_pipeline.ledger.connection import Actor
 
 PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
@@ -27,8 +27,8 @@ TYPES = {
     " overpayment_rule VARCHAR,"
     f" invoice_ids VARCHAR[], custom_schedule {INSTALLMENT}, terms_digest VARCHAR, logged_by VARCHAR, logged_at TIMESTAMP, decision"
     f" VARCHAR,"
-    " decided_by VARCHAR, decided_role VARCHAR, decided_at TIMESTAMP, decision_reason VARCHAR, cancelled_on DATE, cancel_reason VARCHAR,"
-    " is_paused BOOLEAN",
+    " decided_by VARCHAR, decided_role VARCHAR, decided_at TIMESTAMP, decision_reason VARCHAR, schedule VARCHAR,"
+    " approval_fits BOOLEAN, cancelled_on DATE, cancel_reason VARCHAR, ended_by VARCHAR, is_paused BOOLEAN",
     "overrides": "payment_id VARCHAR, part INTEGER, commitment_id VARCHAR, amount_minor BIGINT, decided_by VARCHAR, decided_at TIMESTAMP,"
     " reason VARCHAR",
     "accepted_lines": "feed VARCHAR, file_sha256 VARCHAR, line_number INTEGER, outcome VARCHAR, commitment_id VARCHAR, rule"
@@ -70,8 +70,7 @@ def test_terms_decisions_and_events_arrive_whole(desk, new, tmp_path):
         "PLAN-1", frequency="custom", installment_count=None, custom_schedule=lines, invoice_ids=[], note='quotes ", commas\nand lines'
     )
     desk.log("PLAN-2", invoice_ids=["B", "A"])
-    with desk.as_("sue") as tx:
-        approvals.decide(tx, [("PLAN-1", 1)], "approve", "fine", "cli")
+    desk.decide("sue", ("PLAN-1", 1))
     desk.receive()
     with desk.as_("sue") as tx:
         commitments.cancel(tx, "PLAN-1", dt.date(2026, 5, 1), "settled")
@@ -158,6 +157,5 @@ def test_the_position_moves_with_inputs_and_with_nothing_else(desk):
     assert position() == start
     desk.log("PLAN-1")
     logged = position()
-    with desk.as_("sue") as tx:
-        approvals.decide(tx, [("PLAN-1", 1)], "approve", "fine", "cli")
+    desk.decide("sue", ("PLAN-1", 1))
     assert start < logged < position()

@@ -23,7 +23,7 @@ REST = {
     " 'custom' as frequency, agreed_on as first_due_date, null::varchar as overpayment_rule, []::varchar[] as invoice_ids,"
     " 'ann' as logged_by,"
     " timestamptz '2026-01-01 09:00Z' as logged_at, 'sam' as decided_by, 'supervisor' as decided_role,"
-    " timestamptz '2026-01-01 10:00Z' as decided_at, 'fine' as decision_reason, false as is_paused",
+    " timestamptz '2026-01-01 10:00Z' as decided_at, 'fine' as decision_reason, null::varchar as cancel_reason, false as is_paused",
     "core.customers": "customer_id || '@example.com' as customer_email, 'retail' as segment, 'ann' as owner",
     "core.invoices": "'Name' as customer_name, date '2026-01-01' as invoice_date, date '2026-02-01' as due_date,"
     " 100::bigint as amount_minor,"
@@ -31,7 +31,7 @@ REST = {
     " false as disputed, 0 as deduction_count, null::date as settled_date, 'f00d' as file_sha256, 1 as line_number",
     "core.versions": "'ann' as owner, 0::bigint as amount_minor, 0::bigint as total_minor, 0::bigint as discount_minor,"
     " 0::bigint as down_payment_minor, 'custom' as frequency, []::varchar[] as invoice_ids, false as is_paused,"
-    " case when effective_to is not null then 'superseded' end as end_kind",
+    " false as is_closed, case when effective_to is not null then 'superseded' end as end_kind",
 }
 OTHERS = """
 create table ledger.kind_policy as select unnest(['promise', 'repeating_promise', 'plan']) as kind, 0::decimal(18, 3) as tolerance_amount,

@@ -107,6 +107,7 @@ def version(schema: dict[str, Any], v: Any) -> dict[str, Any]:
         **{name: getattr(v, name) for name in ("commitment_id", "version", "agreed_on", "overpayment_rule", "invoice_ids", "decision")},
         "amount_minor": total, "total_minor": total, "discount_minor": 0, "down_payment_minor": 0, "frequency": "custom",
         "custom_schedule": lines, "terms_digest": "", "logged_by": "ann", "logged_at": AT, "is_paused": False,
+        "approval_fits": True if v.decision == "approve" else None, "ended_by": "cancel" if v.cancelled_on else None,
         "decided_by": v.decision and "sam", "decided_role": v.decision and "supervisor", "decided_at": AT if v.decision else None,
         "cancelled_on": v.cancelled_on,
     }  # fmt: skip

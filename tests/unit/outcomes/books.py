@@ -32,7 +32,8 @@ create table ledger.versions (commitment_id varchar, version integer, agreed_on 
     decision_reason varchar, cancelled_on date, cancel_reason varchar, is_paused boolean);
 create table core.versions (commitment_id varchar, version integer, kind varchar, customer_id varchar, currency varchar, owner varchar,
     agreed_on date, amount_minor bigint, total_minor bigint, discount_minor bigint, invoice_ids varchar[], is_paused boolean,
-    effective_from date, effective_to date, end_kind varchar, overpayment_rule varchar, down_payment_minor bigint, frequency varchar);
+    effective_from date, effective_to date, end_kind varchar, overpayment_rule varchar, down_payment_minor bigint, frequency varchar,
+    is_closed boolean);
 create table core.installments (commitment_id varchar, version integer, sequence integer, is_down_payment boolean,
     nominal_due_date date, due_date date, grace_days integer, amount_minor bigint);
 create table core.commitment_invoices (commitment_id varchar, version integer, invoice_id varchar);
@@ -97,6 +98,7 @@ class Version:
     discount: int = 0
     rule: str = "next"
     is_paused: bool = False
+    is_closed: bool = False
     invoice_ids: tuple[str, ...] = ()
 
 
@@ -294,7 +296,8 @@ class Book:
             "core.versions",
             [
                 (v.commitment_id, v.version, v.kind, v.customer_id, v.currency, v.owner, v.agreed_on, total(v), total(v) + v.discount,
-                 v.discount, list(v.invoice_ids), v.is_paused, v.agreed_on, ended_on, end_kind, v.rule, 0, "custom")
+                 v.discount, list(v.invoice_ids), v.is_paused, v.agreed_on, ended_on, end_kind, v.rule, 0, "custom",
+                 v.is_closed and end_kind == "cancelled")
                 for v, ended_on, end_kind in known
             ],
         )  # fmt: skip

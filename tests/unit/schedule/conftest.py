@@ -21,7 +21,8 @@ TABLES = {
         grace_days integer, overpayment_rule varchar, invoice_ids varchar[],
         custom_schedule struct(sequence integer, due_date date, amount_minor bigint, grace_days integer)[],
         terms_digest varchar, logged_by varchar, logged_at timestamp, decision varchar, decided_by varchar, decided_role varchar,
-        decided_at timestamp, decision_reason varchar, cancelled_on date, cancel_reason varchar, is_paused boolean""",
+        decided_at timestamp, decision_reason varchar, schedule varchar, approval_fits boolean, cancelled_on date, cancel_reason varchar,
+        ended_by varchar, is_paused boolean""",
     "raw.invoices": """invoice_id varchar, customer_id varchar, customer_name varchar, invoice_date date, due_date date,
         amount_minor bigint, open_amount_minor bigint, currency varchar, customer_email varchar, segment varchar, owner varchar,
         disputed boolean, deduction_count integer, settled_date date, file_sha256 varchar, file_sequence bigint, line_number integer""",
@@ -57,6 +58,7 @@ class Book:
         usual = {
             "amount_minor": 30000, "discount_minor": 0, "down_payment_minor": 0, "frequency": "monthly", "installment_count": 3,
             "first_due_date": "2026-01-31", "overpayment_rule": "next", "invoice_ids": [], "decision": "approve", "is_paused": False,
+            "approval_fits": True,
         }  # fmt: skip
         row = {**usual, "commitment_id": commitment_id, "version": version, "agreed_on": agreed_on, **terms}
         self.add("ledger.versions", **{"total_minor": row["amount_minor"], **row})

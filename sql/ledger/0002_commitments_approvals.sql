@@ -797,5 +797,6 @@ grant select on ptp.commitment, ptp.commitment_version, ptp.commitment_event, pt
 grant insert on ptp.commitment, ptp.commitment_version to ptp_app, ptp_pipeline;
 grant insert on ptp.commitment_event, ptp.payment_override to ptp_app;
 grant insert on ptp.feed_line to ptp_pipeline;
-grant execute on function ptp.terms_digest, ptp.schedule_digest, ptp.approval_fits, ptp.last_due_date to ptp_app, ptp_pipeline, ptp_ops;
+grant execute on function ptp.terms_digest, ptp.schedule_digest, ptp.approval_fits, ptp.last_due_date, ptp.nominal_due_date
+  to ptp_app, ptp_pipeline, ptp_ops;
 grant execute on function ptp.decide, ptp.issue_code, ptp.redeem_code to ptp_app;

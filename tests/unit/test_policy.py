@@ -166,3 +166,25 @@ def test_a_mapping_says_only_what_differs_and_reminders_come_in_their_order():
     policy = change(Policy(), {"feed_mappings.payments.decimal": ",", "ladder.reminder_days": "[1, 5, 3, 5]"})
     assert policy.as_json()["feed_mappings"] == {"payments": {"columns": {}, "decimal": ",", "rounding": "refuse"}}
     assert policy.ladder.reminder_days == (5, 3, 1)
+
+
+def test_approval_asks_for_rationale_and_keeps_office_hours():
+    policy = change(Policy(), {"approval.rationale": '["plan", "discount"]', "approval.business_hours": "08:30-16:00"})
+    assert policy.as_json()["approval"]["rationale"] == ["discount", "plan"]
+    assert [hour.isoformat("minutes") for hour in policy.approval.office_hours] == ["08:30", "16:00"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("approval.business_hours", "17:00-09:00", "open before they close"),
+        ("approval.business_hours", "all day", "write 09:00-17:00"),
+        ("approval.rationale", '["plans"]', "plan"),
+        ("approval.caps.supervisor.balance_percent", "0", "greater than 0"),
+        ("approval.caps.supervisor.exposure", "-1", "greater than or equal to 0"),
+        ("approval.caps.supervisor.exposur", "1", "exposure"),
+    ],
+)
+def test_silly_approval_values_are_refused_in_words(key, value, said):
+    with pytest.raises(PolicyError, match=said):
+        change(Policy(), {key: value})

@@ -5,7 +5,18 @@ import datetime as dt
 import pytest
 
 from ptp_pipeline.domain.policy import Policy, change
-from ptp_pipeline.domain.terms import BadTerms, guardrails, last_due_date, make_terms, needs_approval, problems, required_role
+from ptp_pipeline.domain.terms import (
+    BadTerms,
+    changes,
+    guardrails,
+    last_due_date,
+    make_terms,
+    needs_approval,
+    nudges,
+    problems,
+    required_role,
+    schedule_changes,
+)
 
 D = dt.date
 
@@ -144,3 +155,35 @@ def test_limits_read_in_the_commitments_own_currency():
     policy = change(Policy(), {"approval.caps.supervisor.amount": "500.5"})
     yen = make_terms(**terms(currency="JPY", amount_minor=501))
     assert guardrails(yen, policy) == ["Plan exceeds 501 JPY: Controller approval required"]
+
+
+# what changed, and hints ------------------------------------------------------------------------------------------------------
+
+
+def test_changes_of_terms_are_told_one_by_one_in_words():
+    before = make_terms(**terms(invoice_ids=["A"]))
+    after = make_terms(**terms(amount_minor=80_000, installment_count=4, grace_days=3, invoice_ids=["A", "B"]))
+    assert changes(before, after) == [
+        "amount 900.00 USD → 800.00 USD",
+        "installments 3 → 4",
+        "days of grace by policy → 3",
+        "invoices A → A, B",
+    ]
+    assert changes(before, before) == []
+
+
+def test_changes_of_a_schedule_are_told_by_due_date():
+    before = [(D(2026, 3, 1), 100), (D(2026, 4, 1), 100), (D(2026, 5, 1), 100)]
+    after = [(D(2026, 3, 1), 100), (D(2026, 4, 1), 150), (D(2026, 6, 1), 50)]
+    assert schedule_changes(before, after, "USD") == [
+        "~ 2026-04-01 1.00 USD → 1.50 USD",
+        "- 2026-05-01 1.00 USD",
+        "+ 2026-06-01 0.50 USD",
+    ]
+    assert schedule_changes(before, before, "USD") == []
+
+
+def test_a_plan_for_less_than_a_week_is_better_a_promise():
+    short = make_terms(**terms(frequency="once", installment_count=1, agreed_on=D(2026, 2, 1), first_due_date=D(2026, 2, 7)))
+    assert nudges(short) == ["A plan for less than a week: a promise does that with less ado (ptp log promise)"]
+    assert nudges(make_terms(**terms(frequency="once", installment_count=1, agreed_on=D(2026, 2, 1), first_due_date=D(2026, 2, 8)))) == []

@@ -188,6 +188,17 @@ _APPROVAL = (
     " 'token', 'cli', 1, now()"
     " from ptp.commitment_version where commitment_id = 'PLAN-1'"
 )
+_MERGE = (
+    "merge into ptp.approval a using ptp.commitment_version v on a.commitment_id = v.commitment_id when not matched then"
+    " insert (org_id, commitment_id, version) values (v.org_id, v.commitment_id, v.version)"
+)
+_CLOSE = (
+    "insert into ptp.commitment_event (org_id, commitment_id, kind, effective_on, reason)"
+    " select org_id, commitment_id, 'close', '2026-03-02', 'x' from ptp.commitment"
+)
+_ACTING = (
+    "insert into ptp.acting_person select org_id, pg_backend_pid(), pg_current_xact_id(), now(), 'sue', 'supervisor', 'token' from ptp.org"
+)
 _ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
 
 
@@ -225,6 +236,43 @@ _ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
         "create or replace function ptp.check_approval() returns trigger language plpgsql as 'begin return new; end'",
         f"grant insert on ptp.approval to ptp_app; {_APPROVAL}",
         "delete from ptp.promise_claim",
+        "update ptp.approval set decision = 'approve'",
+        "delete from ptp.approval",
+        "truncate ptp.approval",
+        "truncate ptp.commitment_version, ptp.approval, ptp.approval_code cascade",
+        _MERGE,
+        "copy ptp.approval from stdin",
+        "copy ptp.approval from program 'true'",
+        "set role ptp_ops",
+        "set role postgres",
+        "set session authorization default; set role ptp_owner",
+        "alter role ptp_app superuser",
+        "grant ptp_owner to ptp_app",
+        "alter table ptp.approval owner to ptp_app",
+        "alter table ptp.approval drop constraint a_person_approves_a_schedule",
+        "alter function ptp.check_approval() owner to ptp_app",
+        "alter function ptp.policy_grants set search_path = pg_temp",
+        "create function ptp.person() returns setof ptp.acting_person language sql as 'select * from ptp.acting_person'",
+        "create schema mine",
+        "create function public.lower(text) returns text language sql as $$ select 'nobody' $$",
+        "create trigger late after insert on ptp.commitment_version for each row execute function ptp.settle_versions()",
+        "create rule round as on insert to ptp.commitment_version do instead nothing",
+        "create policy open on ptp.approval using (true)",
+        "do $$ begin execute 'set local session_replication_role = replica'; end $$",
+        "select set_config('session_replication_role', 'replica', true)",
+        "update pg_catalog.pg_trigger set tgenabled = 'D'",
+        _ACTING,
+        "select ptp.show_person('sue', 'supervisor', 'token')",
+        "select ptp.check_approval()",
+        "select ptp.settle_versions()",
+        "select ptp.renew_claims('PLAN-1')",
+        f"select ptp.issue_code('guess', '{_ITEMS}', encode(sha256('x'), 'hex'), now() + interval '1 hour')",
+        "update ptp.approval_code set user_name = 'sue'",
+        "select ptp.note('approval.approved', 'commitment', array['PLAN-1'], '', null, array[null::jsonb])",
+        "select ptp.note('commitment.closed', 'commitment', array['PLAN-1'], '', null, array[null::jsonb])",
+        _CLOSE,
+        "lock table ptp.approval in access exclusive mode",
+        "alter database postgres set session_replication_role = replica",
     ],
 )
 def test_the_app_roles_own_sql_does_not_get_round_the_gate(desk, statement):
@@ -232,6 +280,7 @@ def test_the_app_roles_own_sql_does_not_get_round_the_gate(desk, statement):
     with desk.raw(actor="sue") as con, pytest.raises(psycopg.Error) as error:
         con.execute(sql.SQL(statement))
     assert error.value.sqlstate[:2] in ("42", "PT", "25")
+    assert error.value.sqlstate not in ("42601", "42P01", "42883", "42703")  # it was refused, not mistyped
     assert desk.status("PLAN-1") == "pending_approval"
 
 
@@ -245,6 +294,73 @@ def test_shadowing_the_ledgers_tables_with_temporary_ones_changes_nothing(desk):
         con.execute("create temp table sign_in (org_id text, proof_sha256 text, user_name text, auth text, expires_at timestamptz)")
         with pytest.raises(psycopg.Error, match="signed in"):
             con.execute("select ptp.decide('x', %s, 'approve', 'sure', 'cli')", [_ITEMS])
+
+
+def test_temporary_functions_and_operators_do_not_get_between_the_gate_and_its_own(desk):
+    desk.log("PLAN-1", who="sue")
+    shown = {**json.loads(_ITEMS)[0], "schedule": desk.schedules(("PLAN-1", 1))["PLAN-1", 1]}
+    with desk.raw(actor="sue") as con:
+        con.execute("create function pg_temp.lower(text) returns text language sql as $$ select 'nobody' $$")
+        con.execute(
+            "create function pg_temp.cap_exceeded(ptp.commitment_version, jsonb, text, numeric, numeric) returns text"
+            " language sql as 'select null'"
+        )
+        con.execute("create temp view commitment_version as select * from ptp.commitment_version where false")
+        con.execute("create temp table approval as select * from ptp.approval")
+        con.execute("set search_path = pg_temp, ptp, pg_catalog")
+        with pytest.raises(psycopg.Error, match="sue logged version 1 of PLAN-1"):
+            con.execute("select ptp.decide(%s, %s, 'approve', 'sure', 'cli')", [desk.people["sue"].proof, json.dumps([shown], default=str)])
+
+
+def test_what_another_transaction_has_not_committed_is_waited_for(desk, new):
+    """The gate sees the world under the org's lock: an approval waits for a renegotiation that is under way, and then is for old terms."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    desk.log("PLAN-1")
+    shown = desk.schedules(("PLAN-1", 1))
+
+    def approve_old():
+        with desk.as_("sue") as tx:
+            return approvals.decide(tx, [("PLAN-1", 1)], "approve", "fine", "cli", shown)
+
+    with ThreadPoolExecutor(1) as pool:
+        with desk.as_("cara") as tx:
+            commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", installment_count=9).terms, "better offer")
+            deciding = pool.submit(approve_old)
+            with pytest.raises(TimeoutError):
+                deciding.result(timeout=1)
+        with pytest.raises(Refused, match="not its latest"):
+            deciding.result(timeout=60)
+    assert (desk.status("PLAN-1", 1), desk.status("PLAN-1", 2)) == ("superseded", "pending_approval")
+
+
+def test_approving_and_renegotiating_at_once_never_leaves_old_terms_approved_beside_newer_waiting_unseen(desk, new):
+    from concurrent.futures import ThreadPoolExecutor
+
+    for n in range(4):
+        plan = f"PLAN-{n}"
+        desk.log(plan)
+
+        def renegotiate(plan=plan):
+            try:
+                with desk.as_("cara") as tx:
+                    commitments.renegotiate(tx, plan, new(plan, agreed_on="2026-03-03", installment_count=9).terms, "better offer")
+            except Refused as refusal:
+                return refusal.message
+            return "renegotiated"
+
+        def approve_it(plan=plan):
+            try:
+                return desk.decide("sue", (plan, 1))[0].decision
+            except Refused as refusal:
+                return refusal.message
+
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.submit(renegotiate), pool.submit(approve_it)
+            answers = (first.result(timeout=60), second.result(timeout=60))
+        assert answers[0] == "renegotiated"
+        late = "not its latest" in answers[1]
+        assert (desk.status(plan, 1), desk.status(plan, 2)) == ("superseded" if late else "active", "pending_approval"), answers
 
 
 def test_a_plan_is_never_approved_by_policy_whatever_the_policy_says(desk):

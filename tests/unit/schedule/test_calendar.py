@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from ptp_pipeline.domain.calendar import calendar_code, holidays_between, weekend_days
+from ptp_pipeline.domain.calendar import business_time, calendar_code, holidays_between, weekend_days
 
 YEAR = (dt.date(2026, 1, 1), dt.date(2026, 12, 31))
 
@@ -64,3 +64,24 @@ def test_spelling_of_a_code_is_forgiven(written: str, code: str) -> None:
 def test_a_wrong_code_is_answered_with_the_nearest_right_one(wrong: str, right: str) -> None:
     with pytest.raises(ValueError, match=f"{wrong}.*{right}'"):
         weekend_days(wrong)
+
+
+OFFICE = (dt.time(9), dt.time(17))
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "calendar", "hours"),
+    [
+        ("2026-03-02T10:00-05:00", "2026-03-02T12:30-05:00", "weekends", 2.5),
+        ("2026-03-02T03:00-05:00", "2026-03-02T22:00-05:00", "weekends", 8),
+        ("2026-03-02T18:00-05:00", "2026-03-03T08:00-05:00", "weekends", 0),
+        ("2026-03-06T16:00-05:00", "2026-03-09T10:00-04:00", "weekends", 2),  # over a weekend on which the clock moves
+        ("2026-03-06T16:00-05:00", "2026-03-09T10:00-04:00", "none", 18),
+        ("2026-11-25T16:00-05:00", "2026-11-27T10:00-05:00", "US", 2),  # Thanksgiving
+        ("2026-03-03T02:00+00:00", "2026-03-03T15:00+00:00", "weekends", 1),  # Monday evening to Tuesday morning in New York
+        ("2026-03-02T12:00-05:00", "2026-03-02T11:00-05:00", "weekends", 0),
+    ],
+)
+def test_business_time_counts_office_hours_of_open_days_where_the_org_is(start: str, end: str, calendar: str, hours: float) -> None:
+    spent = business_time(dt.datetime.fromisoformat(start), dt.datetime.fromisoformat(end), calendar, "America/New_York", OFFICE)
+    assert spent == dt.timedelta(hours=hours)

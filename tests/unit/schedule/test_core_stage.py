@@ -169,3 +169,63 @@ def test_helper_tables_are_not_written(book) -> None:
     book.build()
     written = {path.stem for path in book.warehouse.stage_dir("core").glob("*.parquet")}
     assert written == {m.table for m in stage_models("core")} - {"schedule_terms", "calendar_range"}
+
+
+# what was approved --------------------------------------------------------------------------------------------------------
+
+APPROVED = '[["2026-01-31", "2026-02-02", 10000, 3], ["2026-02-28", "2026-03-02", 10000, 3], ["2026-03-31", "2026-03-31", 10000, 3]]'
+SCHEDULE = (
+    "select sequence, nominal_due_date::varchar, due_date::varchar, grace_days, amount_minor from core.installments order by sequence"
+)
+
+
+def test_an_approved_schedule_stays_as_it_was_approved_whatever_policy_says_now(book) -> None:
+    book.commitment()
+    book.version(schedule=APPROVED)
+    core = book.build(business_day_rule="preceding", grace_days=9)
+    assert core.rows(SCHEDULE) == [
+        (1, "2026-01-31", "2026-02-02", 3, 10000),
+        (2, "2026-02-28", "2026-03-02", 3, 10000),
+        (3, "2026-03-31", "2026-03-31", 3, 10000),
+    ]
+    assert core.rows("select distinct is_down_payment from core.installments") == [(False,)]
+    assert core.offending() == {}
+
+
+def test_the_first_line_of_an_approved_schedule_with_a_down_payment_is_the_down_payment(book) -> None:
+    book.commitment()
+    lines = '[["2026-01-05", "2026-01-05", 6000, 0], ["2026-01-31", "2026-02-02", 12000, 0], ["2026-02-28", "2026-03-02", 12000, 0]]'
+    book.version(schedule=lines, down_payment_minor=6000, installment_count=2)
+    core = book.build()
+    assert core.rows("select sequence from core.installments where is_down_payment") == [(1,)]
+    assert core.offending() == {}
+
+
+def test_what_policy_approved_has_the_schedule_its_terms_make(book) -> None:
+    book.commitment()
+    book.version(schedule=None)
+    core = book.build()
+    assert core.rows("from core.installments order by sequence") == core.rows("from core.scheduled order by sequence")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('"2026-02-28"', '"2026-02-27"'), ("10000, 3], [", "10001, 3], ["), (', ["2026-03-31", "2026-03-31", 10000, 3]', "")]
+)
+def test_a_cent_or_a_date_that_the_terms_do_not_make_stops_the_run(book, old, new) -> None:
+    book.commitment()
+    book.version(schedule=APPROVED.replace(old, new))
+    assert "core_approved_schedule_fits_terms" in book.build().offending()
+
+
+def test_an_approval_that_does_not_fit_stops_the_run_and_is_named(book) -> None:
+    book.commitment()
+    book.version(approval_fits=False, decided_by="sam")
+    assert [row[:3] for row in book.build().offending()["core_approval_fits"]] == [("C1", 1, "sam")]
+
+
+def test_a_closed_commitment_ends_like_a_cancelled_one_and_says_so(book) -> None:
+    book.commitment()
+    book.version(cancelled_on="2026-03-01", cancel_reason="written off", ended_by="close")
+    ends = "select effective_to::varchar, end_kind, is_closed, cancel_reason from core.versions"
+    assert book.build().rows(ends) == [("2026-03-01", "cancelled", True, "written off")]
+    assert book.build(as_of="2026-02-28").rows(ends) == [(None, None, False, None)]

@@ -36,4 +36,4 @@ where not exists (
   where e.org_id = c.org_id and e.commitment_id = c.commitment_id and e.kind in ('cancel', 'withdraw', 'close')
 );
 
-grant select on ptp.commitment_exposure to ptp_app;
+grant select on ptp.commitment_exposure to ptp_app, ptp_pipeline, ptp_ops;

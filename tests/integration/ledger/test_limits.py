@@ -210,7 +210,9 @@ def test_policy_sends_nothing_back_that_lacks_nothing(desk):
         " now() from ptp.commitment_version where org_id = %s"
     )
     with psycopg.connect(**desk.ledger._admin) as con:
-        con.execute("select set_config('ptp.org_id', %s, false)", [desk.org])
+        con.execute("set session authorization ptp_ops")
+        con.execute("select ptp.enter(%s, 'operator', 'admin', 'operator', 'psql', '', '', null)", [desk.org])
+        con.execute("reset session authorization")
         with pytest.raises(psycopg.Error, match="Policy does not grant PLAN-1"):
             con.execute(forged, [desk.org])
 

@@ -111,7 +111,8 @@ def failure_words(events: Iterable[Any]) -> list[str]:
             words.append(_own_words(event.engine_event_data.error))
         elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
             check = event.asset_check_evaluation_data
-            words.append(f"check {check.check_name} on {check.asset_key.to_user_string()} does not hold")
+            why = f": {check.description}" if check.description else ""
+            words.append(f"check {check.check_name} on {check.asset_key.to_user_string()} does not hold{why}")
     return words
 
 

@@ -31,5 +31,6 @@ def check_results(stage: str, outcomes: Iterable[Violation]) -> Iterator[dg.Asse
             passed=outcome.passed,
             asset_key=[stage, _ANCHORS[stage]],
             check_name=outcome.name,
+            description=None if outcome.passed else f"{outcome.message} ({outcome.detail})",
             metadata={"violations": outcome.count, "sample": dg.MetadataValue.json(outcome.sample)},
         )

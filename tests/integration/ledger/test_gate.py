@@ -194,10 +194,7 @@ _MERGE = (
 )
 _CLOSE = (
     "insert into ptp.commitment_event (org_id, commitment_id, kind, effective_on, reason)"
-    " select org_id, commitment_id, 'close', '2026-03-02', 'x' from ptp.commitment"
-)
-_ACTING = (
-    "insert into ptp.acting_person select org_id, pg_backend_pid(), pg_current_xact_id(), now(), 'sue', 'supervisor', 'token' from ptp.org"
+    " values (ptp.current_org(), 'PLAN-1', 'close', '2026-03-02', 'x')"
 )
 _ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
 
@@ -261,7 +258,8 @@ _ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
         "do $$ begin execute 'set local session_replication_role = replica'; end $$",
         "select set_config('session_replication_role', 'replica', true)",
         "update pg_catalog.pg_trigger set tgenabled = 'D'",
-        _ACTING,
+        "insert into ptp.visit default values",
+        "update ptp.visit set actor = 'sue', role = 'supervisor', is_person = true",
         "select ptp.show_person('sue', 'supervisor', 'token')",
         "select ptp.check_approval()",
         "select ptp.settle_versions()",

@@ -85,7 +85,7 @@ where coalesce(a.decision, 'approve') = 'approve'
     where x.org_id = v.org_id and x.commitment_id = v.commitment_id and x.version > v.version and (y.decision = 'approve' or a.decision is null))
   and not exists (
     select from ptp.commitment_event e
-    where e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw'));
+    where e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw', 'close'));
 
 create function ptp.some_of(things text[]) returns text language sql immutable
 as $$

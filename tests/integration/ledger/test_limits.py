@@ -21,8 +21,9 @@ def owes(desk, amount_minor, customer="C-1"):
     """What the last run found the customer to owe."""
     with desk.as_(PIPELINE) as tx:
         tx.execute(
-            "insert into ptp.invoice_position (org_id, invoice_id, customer_id, currency, open_minor) values (%s, %s, %s, 'USD', %s)",
-            [desk.org, f"INV-{customer}", customer, amount_minor],
+            "insert into ptp.invoice_position (org_id, invoice_id, customer_id, currency, amount_minor, open_minor)"
+            " values (%s, %s, %s, 'USD', %s, %s)",
+            [desk.org, f"OLD-{customer}", customer, amount_minor, amount_minor],
         )
 
 

@@ -63,7 +63,7 @@ create table raw.payments (payment_id varchar, customer_id varchar, received_dat
     reverses_payment_id varchar, invoice_id varchar, commitment_id varchar, reference varchar, method varchar, file_sha256 varchar,
     line_number integer);
 create table raw.files (file_sha256 varchar, file_sequence bigint, feed varchar, file_name varchar, received_at timestamp,
-    rows_in bigint, rows_loaded bigint, rows_quarantined bigint, rows_duplicate bigint);
+    rows_in bigint, rows_loaded bigint, rows_quarantined bigint, rows_duplicate bigint, duplicate_of varchar);
 insert into ledger.currencies values ('USD', 2), ('EUR', 2), ('JPY', 0), ('KWD', 3);
 """
 

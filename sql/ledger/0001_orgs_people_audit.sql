@@ -121,7 +121,8 @@ create table ptp.org (
   created_at timestamptz not null default now()
 );
 select ptp.protect('ptp.org', true);
-create policy operator_lists_orgs on ptp.org for select to ptp_ops using (true);
+-- The operator sees all of them before entering one.
+create policy operator_lists_orgs on ptp.org for select to ptp_ops using ((select h.org_id = '' from ptp.here() as h));
 
 -- The policy of a day is the version that starts last on or before it; of several that start on one day, the newest.
 create table ptp.policy_version (
@@ -135,7 +136,7 @@ create table ptp.policy_version (
   primary key (org_id, version)
 );
 select ptp.protect('ptp.policy_version', true);
-create policy operator_reads_policies on ptp.policy_version for select to ptp_ops using (true);
+create policy operator_reads_policies on ptp.policy_version for select to ptp_ops using ((select h.org_id = '' from ptp.here() as h));
 
 -- domain/policy.py checks every key and says what is wrong with it; what SQL itself goes by is checked for any client.
 create function ptp.check_policy() returns trigger language plpgsql set search_path = ptp, pg_temp

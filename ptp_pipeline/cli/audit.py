@@ -183,6 +183,7 @@ def expand(
     ledger = open_ledger()
     require_org(ledger, org)
     with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+        audit.demand_whole_book(tx)
         recorded = [e for e in audit.show(tx, action="build.recorded", limit=None) if event in (str(e.seq), e.object_id)]
         if not recorded:
             raise UsageError(f"{event!r} is no recorded build.", f"{launcher()} audit show --org {org} --action build.recorded")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ptp_pipeline.errors import Refused
 from ptp_pipeline.ledger.connection import Transaction
 
 
@@ -127,6 +128,13 @@ select (select count(*) from checked) as events,
 """
 
 
+def demand_whole_book(tx: Transaction) -> None:
+    """Raises Refused for a collector who sees the own book only: of the trail they see a part."""
+    row = tx.one("select own_names is null as sees_all from ptp.here()")
+    if not (row and row["sees_all"]):
+        raise Refused(f"{tx.actor.name} sees the own book only, and a part of the audit trail.", "Ask a supervisor or the operator.")
+
+
 def verify(tx: Transaction, published: Sequence[tuple[str, int, str]] = ()) -> Verification:
     """Recompute the whole chain and compare it with the heads that builds were published with, in the ledger and (build, number, hash)
     elsewhere.
@@ -134,6 +142,7 @@ def verify(tx: Transaction, published: Sequence[tuple[str, int, str]] = ()) -> V
     A changed, removed or inserted event shows as the first bad one. A chain that was made anew from some event on, or whose end was cut
     off, holds in itself, and does not fit the heads.
     """
+    demand_whole_book(tx)
     return Verification(**(tx.one(_VERIFY, [list(column) for column in zip(*published, strict=True)] or [[], [], []]) or {}))
 
 

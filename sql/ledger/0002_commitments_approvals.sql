@@ -25,7 +25,11 @@ create table ptp.commitment (
   unique (org_id, commitment_id, kind, customer_id, currency),
   check ((source = 'feed') = (file_sha256 is not null and line_number is not null))
 );
-select ptp.protect('ptp.commitment', true);
+select ptp.protect('ptp.commitment', true, 'owner <> '''' and lower(owner) = any ((select h.own_names from ptp.here() as h)::text[])');
+create policy own_book on ptp.audit_event as restrictive to ptp_app using (
+  (select h.own_names from ptp.here() as h) is null or actor = (select h.actor from ptp.here() as h)
+  or object_type = 'commitment' and exists (select from ptp.commitment c where c.org_id = audit_event.org_id and c.commitment_id = audit_event.object_id)
+);
 
 create table ptp.commitment_version (
   org_id text not null,
@@ -153,7 +157,6 @@ create table ptp.payment_override (
   foreign key (org_id, commitment_id) references ptp.commitment
 );
 create index payment_override_payment on ptp.payment_override (org_id, payment_id, override_id);
-select ptp.protect('ptp.payment_override', true);
 
 -- what became of each line of a commitments file
 create table ptp.feed_line (
@@ -174,6 +177,8 @@ select ptp.protect('ptp.feed_line', true);
 
 create function ptp.check_commitment() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
+declare
+  own_names text[];
 begin
   new.logged_by := 'pipeline';
   new.logged_at := clock_timestamp();
@@ -181,6 +186,15 @@ begin
     new.logged_by := ptp.author('log commitments');
   elsif session_user <> 'ptp_pipeline' then
     perform ptp.refuse('PT003', 'Rows of files are taken up by runs alone.', 'Log it with ptp log.');
+  end if;
+  select h.own_names into own_names from ptp.here() as h;
+  if own_names is not null then
+    if lower(new.owner) <> all (own_names) or new.owner = '' then
+      perform ptp.refuse('PT003', format('%s sees the own book only and logs no commitment of %s.', new.logged_by,
+                         coalesce(nullif(new.owner, ''), 'nobody')), 'Ask a supervisor.');
+    elsif exists (select from ptp.commitment c where c.org_id = new.org_id and c.commitment_id = new.commitment_id) then
+      perform ptp.refuse('PT002', format('%s is known already.', new.commitment_id), 'Choose another id.');
+    end if;
   end if;
   if new.source = 'feed' and not exists (
     select from ptp.received_file f

@@ -182,6 +182,7 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
             ("ann", lambda tx: audit.show(tx, object_id="PAY-9", action="override.")),
         ],
         "audit.verify": [("ann", audit.verify)],
+        "audit.demand_whole_book": [("ann", audit.demand_whole_book)],
         "audit.head": [(PIPELINE, audit.head)],
         "run_lock.holder": [("", lambda _: run_lock.holder(desk.ledger, desk.org))],
         "run_lock.hold": [("", lambda _: _held_twice(desk))],

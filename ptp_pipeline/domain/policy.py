@@ -90,6 +90,7 @@ class Policy(_Section):
     automatic_promises: bool = True
     over_promising: Literal["refuse", "allow"] = Field(
         default="refuse", description="Whether commitments may promise more on invoices than is open on them."
+    )
     collectors_see: Literal["all", "own"] = Field(
         default="all", description="`own`: in the ledger a collector sees and changes only commitments they own."
     )

@@ -160,7 +160,8 @@ begin
   select k into unknown from jsonb_object_keys(new.policy) as k
   where k <> all (array['currency', 'timezone', 'calendar', 'business_day_rule', 'grace_days', 'tolerance_amount', 'tolerance_percent',
                         'overpayment_rule', 'exact_amount_window_days', 'due_soon_days', 'default_after_broken', 'automatic_promises',
-                        'over_promising', 'approval', 'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers', 'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
+                        'over_promising', 'collectors_see', 'approval', 'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers',
+                        'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
   if found then
     perform ptp.refuse('PT001', format('There is no policy key %s.', unknown));
   end if;

@@ -46,6 +46,7 @@ PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
 DAY, NOW = dt.date(2026, 3, 7), dt.datetime(2026, 3, 7, 8, tzinfo=dt.UTC)
 PASSWORD = "correct horse battery"
 MARK = "theirsecret"  # in every text of the other org
+ZOE = f"zoe.{MARK}"
 NOT_SERVICES = {"connection", "embedded", "migrations"}
 
 Case = tuple[str | Actor, Callable[[Transaction], Any]]
@@ -70,7 +71,7 @@ def theirs(desk, new):
     other = f"org{uuid4().hex[:10]}"
     orgs.create_org(desk.ledger, other, OPERATOR)
     team = type(desk)(desk.ledger, other)
-    for name, role in {"cara": "collector", "sue": "supervisor", "ann": "analyst", f"zoe.{MARK}": "collector"}.items():
+    for name, role in {"cara": "collector", "sue": "supervisor", "ann": "analyst", ZOE: "collector"}.items():
         team.hire(name, role, f"{MARK}@example.com")
     for name in ("PLAN-1", "PLAN-2", "PLAN-3", "PLAN-9"):
         team.log(name, owner=MARK, note=MARK, customer_id="C-1")
@@ -125,7 +126,7 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
             ("", lambda _: approvals.decide_with_code(desk.ledger, desk.org, "sue", "guess", [theirs], "approve", "r", "cli"))
         ],
         "approvals.present_code": [
-            ("", lambda _: approvals.present_code(desk.ledger, desk.org, f"zoe.{MARK}", "guess", "cli")),
+            ("", lambda _: approvals.present_code(desk.ledger, desk.org, ZOE, "guess", "cli")),
         ],
         "commitments.pause": each("cara", ("PLAN-1", "PLAN-9"), lambda tx, name: commitments.pause(tx, name, DAY, "r")),
         "commitments.resume": each("cara", ("PLAN-1", "PLAN-9"), lambda tx, name: commitments.resume(tx, name, DAY, "r")),
@@ -164,14 +165,21 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
         "snapshot.export": [(PIPELINE, lambda tx: _exported(tx, tmp_path / uuid4().hex))],
         "users.add_user": [
             (OPERATOR, lambda tx: users.add_user(tx, "max", "collector", PASSWORD)),
-            (OPERATOR, lambda tx: users.add_user(tx, f"zoe.{MARK}", "collector", PASSWORD)),
+            (OPERATOR, lambda tx: users.add_user(tx, ZOE, "collector", PASSWORD)),
         ],
-        "users.set_password": each(OPERATOR, ("max", f"zoe.{MARK}"), lambda tx, name: users.set_password(tx, name, PASSWORD)),
+        "users.set_password": each(OPERATOR, ("max", ZOE), lambda tx, name: users.set_password(tx, name, PASSWORD)),
         "users.check_password": each(
-            "", ("max", f"zoe.{MARK}"), lambda _, name: users.check_password(desk.ledger, desk.org, name, PASSWORD, "cli")
+            "", ("max", ZOE), lambda _, name: users.check_password(desk.ledger, desk.org, name, PASSWORD, "cli")
         ),
-        "users.issue_token": each(OPERATOR, ("max", f"zoe.{MARK}"), users.issue_token),
-        "users.deactivate": each(OPERATOR, ("max", f"zoe.{MARK}"), lambda tx, name: users.deactivate(tx, name, "left")),
+        "users.set_role": each(OPERATOR, ("max", ZOE), lambda tx, name: users.set_role(tx, name, "analyst", "moved")),
+        "users.set_email": each(OPERATOR, ("max", ZOE), lambda tx, name: users.set_email(tx, name, "max@example.com")),
+        "users.activate": each(OPERATOR, ("max", ZOE), lambda tx, name: users.activate(tx, name, "back")),
+        "users.unlock": each(OPERATOR, ("max", ZOE), users.unlock),
+        "users.list_tokens": [(OPERATOR, users.list_tokens), *each(OPERATOR, ("max", ZOE), users.list_tokens)],
+        "users.revoke_tokens": each(OPERATOR, ("max", ZOE), lambda tx, name: users.revoke_tokens(tx, name, None, "lost")),
+        "policies.history": [("ann", policies.history)],
+        "users.issue_token": each(OPERATOR, ("max", ZOE), users.issue_token),
+        "users.deactivate": each(OPERATOR, ("max", ZOE), lambda tx, name: users.deactivate(tx, name, "left")),
         "users.list_users": [("ann", users.list_users)],
         "users.proof": [("ann", lambda tx: users.proof(tx) and None)],
         "users.authenticate_token": [("", lambda _: users.authenticate_token(desk.ledger, desk.org, "ptp_x_y", "cli"))],
@@ -281,7 +289,7 @@ class Spy:
                     assert found.rowcount == 0, aimed
                 self.said.append(repr(found.fetchall()) if found.description else "")
         except psycopg.Error as error:
-            self.said.append(str(error).replace(f"zoe.{MARK}", ""))
+            self.said.append(str(error).replace(ZOE, ""))
 
 
 def test_nothing_of_another_org_is_seen_counted_guessed_or_written(desk, theirs, new, tmp_path, monkeypatch):
@@ -297,7 +305,7 @@ def test_nothing_of_another_org_is_seen_counted_guessed_or_written(desk, theirs,
             outcomes[name] = [repr(outcome(desk, who, act)) for who, act in of_it]
 
     # What we asked for by name ourselves comes back in refusals about that name.
-    assert [name for name, texts in outcomes.items() if MARK in str(texts).replace(f"zoe.{MARK}", "")] == []
+    assert [name for name, texts in outcomes.items() if MARK in str(texts).replace(ZOE, "")] == []
     assert [text for text in spy.said if MARK in text] == []
     assert rows_of(desk, theirs.org) == before
     # The same ids, files, keys and builds exist over there, and are no obstacle here.
@@ -344,6 +352,9 @@ def test_ids_that_only_another_org_has_are_refused_in_the_words_for_ids_nobody_h
 
 
 def test_signing_in_says_the_same_about_anothers_people_as_about_nobody(desk, theirs):
+    with desk.operator() as tx:
+        users.add_user(tx, "max", "collector", PASSWORD)
+
     def asked(name: str) -> tuple[str, str]:
         with pytest.raises(PtpError) as refused:
             users.check_password(desk.ledger, desk.org, name, PASSWORD, "cli")
@@ -351,7 +362,7 @@ def test_signing_in_says_the_same_about_anothers_people_as_about_nobody(desk, th
             parameters = tx.one("select ptp.password_parameters(%s) as p", [name])["p"]
         return str(refused.value), re.sub(r"[0-9a-f]+$", "", parameters)
 
-    assert asked(f"zoe.{MARK}") == asked("nobody")
+    assert asked(ZOE) == asked("nobody")
     with pytest.raises(PtpError, match="not valid here"):
         users.authenticate_token(desk.ledger, desk.org, _token_of(theirs), "cli")
 

@@ -282,16 +282,16 @@ language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
   if act ~ '^(approval|user|token|policy|org|override|login)\.'
-    or act in ('code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.paused', 'commitment.resumed') then
+    or act in ('commitment.logged', 'commitment.renegotiated', 'build.recorded', 'file.accepted', 'file.rejected', 'code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.paused', 'commitment.resumed') then
     perform ptp.refuse('PT003', format('%s is recorded by the ledger itself, when it happens.', act));
   end if;
   if session_user = 'ptp_app' and act <> 'code.refused' then
     perform ptp.author('log anything');
   end if;
   if not (case session_user
-    when 'ptp_pipeline' then act ~ '^(file|mail|build|transition)\.' or act = 'commitment.logged'
+    when 'ptp_pipeline' then act ~ '^(mail|transition|run)\.'
     when 'ptp_ops' then act ~ '^mail\.'
-    else act like '%.logged' or act in ('commitment.renegotiated', 'code.refused') end) then
+    else act like '%.logged' or act = 'code.refused' end) then
     perform ptp.refuse('PT003', format('%s is not something %s does.', act, (select i.actor from ptp.identity() as i)));
   end if;
   perform ptp.identity();

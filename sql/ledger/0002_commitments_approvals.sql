@@ -462,6 +462,34 @@ end $$;
 create trigger settle after insert on ptp.commitment_version referencing new table as fresh
   for each statement execute function ptp.settle_versions();
 
+-- what was logged or changed, in the audit trail whoever wrote it: after `settle`, so that it says what policy made of it
+create function ptp.terms_in_audit(v ptp.commitment_version) returns jsonb language sql stable
+as $$
+  select jsonb_strip_nulls(to_jsonb(v) - array['org_id', 'commitment_id', 'logged_by', 'logged_at', 'reason', 'version', 'terms_digest'])
+$$;
+
+create function ptp.tell_versions() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)
+  select f.org_id, 'commitment.logged', 'commitment', f.commitment_id, f.reason, null,
+         ptp.terms_in_audit(f) || jsonb_build_object('version', f.version, 'source', c.source, 'terms_digest', f.terms_digest,
+           'status', case when exists (select from ptp.approval a where a.org_id = f.org_id and a.commitment_id = f.commitment_id
+                                       and a.version = f.version and a.decision = 'approve') then 'active' else 'pending_approval' end)
+  from fresh f join ptp.commitment c using (org_id, commitment_id) where f.version = 1 order by c.line_number, f.commitment_id;
+  insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)
+  select f.org_id, 'commitment.renegotiated', 'commitment', f.commitment_id, f.reason,
+         (select jsonb_object_agg(o.key, o.value) from jsonb_each(ptp.terms_in_audit(v)) as o
+          where o.value is distinct from ptp.terms_in_audit(f) -> o.key),
+         (select jsonb_object_agg(n.key, n.value) from jsonb_each(ptp.terms_in_audit(f)) as n
+          where n.value is distinct from ptp.terms_in_audit(v) -> n.key) || jsonb_build_object('version', f.version)
+  from fresh f join ptp.commitment_version v on v.org_id = f.org_id and v.commitment_id = f.commitment_id and v.version = f.version - 1
+  order by f.commitment_id;
+  return null;
+end $$;
+create trigger tell after insert on ptp.commitment_version referencing new table as fresh
+  for each statement execute function ptp.tell_versions();
+
 -- a commitment ends at most once, and gives its claims back
 create function ptp.check_event() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$

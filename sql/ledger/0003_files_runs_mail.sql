@@ -41,6 +41,14 @@ begin
   new.received_at := clock_timestamp();
   return new;
 end $$;
+create function ptp.tell_file() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.record('file.' || new.status, 'file', new.content_sha256, new.reason, null, jsonb_build_object(
+    'file_sequence', new.file_sequence, 'feed', new.feed, 'file_name', new.file_name, 'rows', new.row_count));
+  return null;
+end $$;
+create trigger tell after insert on ptp.received_file for each row execute function ptp.tell_file();
 create trigger number_file before insert on ptp.received_file for each row execute function ptp.number_file();
 
 -- State changes as runs found them. No foreign key to the version: a first run over a big book appends millions, and

@@ -34,6 +34,7 @@ from ptp_pipeline.ledger import (
     outbox,
     overrides,
     policies,
+    positions,
     run_lock,
     snapshot,
     transitions,
@@ -66,7 +67,7 @@ def transition(commitment_id: str, cause: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def theirs(desk, new):
+def theirs(desk, new, tmp_path):
     """Another org with the ids the cases use and some more, everything marked."""
     other = f"org{uuid4().hex[:10]}"
     orgs.create_org(desk.ledger, other, OPERATOR)
@@ -85,6 +86,8 @@ def theirs(desk, new):
         files.register(tx, facts(f"{MARK}.csv"))
         outbox.enqueue(tx, message("k", MARK))
         transitions.append(tx, [transition("PLAN-9", MARK)], "run-1")
+        (tmp_path / "theirs.csv").write_text(f"INV-9,{MARK},USD,9,9,false\n")
+        positions.record(tx, {"invoice_position": tmp_path / "theirs.csv"}, positions.Source("b1", MARK, DAY), is_whole=True)
         builds.record(tx, "b1", DAY, "run-1", MARK, {MARK: 1}, 1, {"audit_seq": 1, "audit_hash": MARK})
         row = new("FEED-9", customer_id=MARK, file_sha256="f" * 64, line_number=9)
         commitments.log_many(tx, [row])
@@ -155,6 +158,10 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
         "outbox.mark_sent": [(PIPELINE, lambda tx: [outbox.mark_sent(tx, n, NOW, "re_1") for n in _message_ids(desk)])],
         "outbox.list_messages": [(OPERATOR, outbox.list_messages)],
         "transitions.append": [(PIPELINE, lambda tx: transitions.append(tx, [transition("PLAN-9", "ours")], "run-1"))],
+        "positions.record": [
+            (PIPELINE, lambda tx: positions.record(tx, _offered(tmp_path), positions.Source("b1", "ours", DAY), is_whole=True)),
+        ],
+        "positions.source": [(PIPELINE, positions.source)],
         "builds.record": [(PIPELINE, lambda tx: builds.record(tx, "b1", DAY, "run-1", "ours", {}, 1, {}))],
         "builds.latest": [(PIPELINE, builds.latest), (PIPELINE, lambda tx: builds.latest(tx, before="b1"))],
         "builds.changes_between": [(PIPELINE, lambda tx: builds.changes_between(tx, 0, 10**6))],
@@ -211,6 +218,11 @@ def _held_twice(desk) -> str | None:
         with pytest.raises(PtpError), run_lock.hold(desk.ledger, desk.org, "ours too"):
             pass
         return run_lock.holder(desk.ledger, desk.org)
+
+
+def _offered(folder: Path) -> dict[str, Path]:
+    (folder / "positions.csv").write_text("INV-9,C-1,USD,100,100,false\n")
+    return {"invoice_position": folder / "positions.csv"}
 
 
 def _exported(tx: Transaction, folder: Path) -> str:

@@ -171,12 +171,15 @@ BUILD = ["published", "build"]
 def published(
     context: dg.AssetExecutionContext, config: Publication, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
 ) -> Results:
+    from ptp_pipeline.ledger import audit
     from ptp_pipeline.warehouse import increment, publish
 
     ptp.progress("Publishing")
     params = ptp.warehouse(org_lock).params()
+    with ptp.ledger.transaction(org_lock, PIPELINE) as tx:
+        head = audit.head(tx)
     answer = publish.Answer(
-        org_lock, params["as_of"], context.run_id, datetime.now(UTC), params["ledger_position"], params["policy_version"]
+        org_lock, params["as_of"], context.run_id, datetime.now(UTC), params["ledger_position"], params["policy_version"], *head
     )
     scope = increment.current(ptp.settings, org_lock)
     with in_words(), publish.draft_of(ptp.settings, answer, scope) as draft:
@@ -218,4 +221,4 @@ def _record(ptp: Ptp, build: "Build", ledger_position: int) -> None:
         before = positions.source(tx)
         with changed_positions(ptp.settings, build, *((before.build_id, before.digest) if before else ())) as changes:
             positions.record(tx, changes.files, positions.Source(build.build_id, build.digest, build.as_of), is_whole=changes.is_whole)
-        builds.record(tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, ledger_position)
+        builds.record(tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, ledger_position, build.evidence)

@@ -1,20 +1,64 @@
-"""`ptp audit`: who did what, when and why."""
+"""`ptp audit`: who did what, when and why; and whether that is still what was recorded."""
 
+import csv
 import json
 import sys
-from typing import Annotated
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ptp_pipeline.cli import output
-from ptp_pipeline.cli.frame import Json, Org, Token, command, new_group, open_ledger, person_or_operator, require_org
+from ptp_pipeline.cli.frame import (
+    Json,
+    Org,
+    Token,
+    command,
+    launcher,
+    new_group,
+    open_ledger,
+    parse_date,
+    person_or_operator,
+    require_org,
+    settings,
+)
+from ptp_pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from ptp_pipeline.ledger.audit import AuditEvent, Verification
+
+_CSV = (
+    "seq",
+    "at",
+    "actor",
+    "role",
+    "auth",
+    "origin",
+    "place",
+    "run",
+    "action",
+    "object_type",
+    "object_id",
+    "reason",
+    "before",
+    "after",
+    "hash",
+)
+_NEWEST = 50
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands."""
     group = new_group("The audit trail.")
-    command(group, "audit show --org acme", "audit show --org acme --object PLAN-7 --limit 100")(show)
+    command(
+        group,
+        "audit show --org acme",
+        "audit show --org acme --object PLAN-7 --limit 100",
+        "audit show --org acme --person mia --action approval. --since 2026-06-01 --csv june.csv",
+    )(show)
     command(group, "audit verify --org acme")(verify)
+    command(group, "audit expand 812 --org acme", "audit expand 2026-06-30-44d16273 --org acme --json")(expand)
     app.add_typer(group, name="audit")
 
 
@@ -22,7 +66,12 @@ def show(
     *,
     org: Org,
     object_id: Annotated[str, typer.Option("--object", metavar="ID", help="Only events of this commitment, file, user, …")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest ones.")] = 50,
+    who: Annotated[str, typer.Option("--person", metavar="NAME", help="Only what this user did; also `pipeline` or `operator`.")] = "",
+    action: Annotated[str, typer.Option(metavar="NAME", help="Only this kind; `approval.` means all that begin so.")] = "",
+    since: Annotated[str, typer.Option(metavar="DATE", help="From this day on (UTC).")] = "",
+    until: Annotated[str, typer.Option(metavar="DATE", help="Up to and with this day (UTC).")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the newest ones. Default 50; with --csv all.")] = None,
+    to_csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them to a CSV file instead.")] = None,
     token: Token = "",
     as_json: Json = False,
 ) -> None:
@@ -32,36 +81,123 @@ def show(
     ledger = open_ledger()
     require_org(ledger, org)
     with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
-        events = audit.show(tx, object_id=object_id or None, limit=limit)
+        events = audit.show(
+            tx,
+            object_id=object_id or None,
+            actor=who or None,
+            action=action or None,
+            since=_midnight(since, "--since", 0),
+            until=_midnight(until, "--until", 1),
+            limit=limit or (None if to_csv else _NEWEST),
+        )
+    if to_csv:
+        _write_csv(to_csv, events)
     if as_json:
-        output.print_json([vars(e) for e in events])
-        return
-    rows = [[e.seq, e.at, e.actor, e.role, e.action, e.object_id, e.reason or _after(e.after)] for e in events]
-    output.table(["#", "when (UTC)", "who", "role", "what", "on", "why"], rows, "No events.")
+        output.print_json({"events": len(events), "file": to_csv} if to_csv else [vars(e) for e in events])
+    elif to_csv:
+        print(f"{len(events):,} events written to {to_csv}.")
+    else:
+        rows = [[e.seq, e.at, e.actor, e.role, e.action, e.object_id, e.reason or _after(e.after)] for e in events]
+        output.table(["#", "when (UTC)", "who", "role", "what", "on", "why"], rows, "No events.")
+
+
+def _midnight(text: str, option: str, days: int) -> datetime | None:
+    return datetime.combine(parse_date(text, option), time(), UTC) + timedelta(days=days) if text else None
+
+
+def _write_csv(target: Path, events: "list[AuditEvent]") -> None:
+    from ptp_pipeline.domain.export import guard
+
+    with target.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_CSV)
+        writer.writerows([_cell(getattr(event, name), guard) for name in _CSV] for event in events)
+
+
+def _cell(value: Any, guard: Any) -> Any:
+    match value:
+        case None:
+            return ""
+        case int():
+            return value
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case str():
+            return guard(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def verify(*, org: Org, token: Token = "", as_json: Json = False) -> None:
-    """Check the whole chain of the audit trail: nothing changed, removed or slipped in. Exit code 1 when something was.
+    """Check the audit trail: nothing changed, removed, slipped in or made anew. Exit code 1 when something was.
 
-    Events cut off at its end leave a chain that holds: keep number and head, and compare them the next time.
+    The chain is recomputed, and compared with the heads that builds were published with: those the ledger recorded, and those in
+    the published files on this disk.
     """
     from ptp_pipeline.ledger import audit
+    from ptp_pipeline.warehouse.publish import audit_heads
 
     ledger = open_ledger()
     require_org(ledger, org)
     with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
-        found = audit.verify(tx)
-    is_good = found.first_bad_seq is None
+        found = audit.verify(tx, audit_heads(settings(), org))
     if as_json:
-        output.print_json({"org": org, "ok": is_good, **vars(found)})
-    elif is_good:
-        print(f"All good: {found.events:,} events, each fits the one before it.")
+        output.print_json({"org": org, "ok": found.is_good, **vars(found)})
+    elif found.is_good:
+        print(f"All good: {found.events:,} events, each fits the one before it, and {found.heads:,} published heads fit the chain.")
         output.facts({"chain head": found.head})
-    else:
-        print(f"ptp: The audit trail of {org} does not hold: event {found.first_bad_seq} is the first that does not fit.", file=sys.stderr)
+    if not found.is_good:
+        print(f"ptp: The audit trail of {org} does not hold: {_what_is_wrong(found)}", file=sys.stderr)
         print("     Somebody changed the ledger behind ptp's back. Compare with a backup; trust no event from there on.", file=sys.stderr)
-    if not is_good:
         raise typer.Exit(1)
+
+
+def _what_is_wrong(found: "Verification") -> str:
+    if found.first_bad_seq is not None:
+        return f"event {found.first_bad_seq} is the first that does not fit."
+    if (found.misfit_seq or 0) > found.events:
+        return (
+            f"build {found.misfit_build} was published at event {found.misfit_seq}, and there are only {found.events}: the end was cut off."
+        )
+    return (
+        f"build {found.misfit_build} was published with another event {found.misfit_seq}. The first bad one is after event"
+        f" {found.fitting_seq}: from there on the chain was made anew."
+    )
+
+
+def expand(
+    *,
+    event: Annotated[str, typer.Argument(metavar="EVENT", help="Number of a `build.recorded` event, or the name of the build.")],
+    org: Org,
+    token: Token = "",
+    as_json: Json = False,
+) -> None:
+    """List the payment matches and verdict changes a run's audit event stands for, from the build it published.
+
+    First the build is compared with what was audited. Listed is what the recorded build before it did not have (+), and what only that
+    one had (-).
+    """
+    from ptp_pipeline.ledger import audit, builds
+    from ptp_pipeline.warehouse import evidence
+
+    ledger = open_ledger()
+    require_org(ledger, org)
+    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+        audit.demand_whole_book(tx)
+        recorded = [e for e in audit.show(tx, action="build.recorded", limit=None) if event in (str(e.seq), e.object_id)]
+        if not recorded:
+            raise UsageError(f"{event!r} is no recorded build.", f"{launcher()} audit show --org {org} --action build.recorded")
+        found = recorded[0]
+        earlier = builds.latest(tx, before=found.object_id)
+    changes = evidence.changes(settings(), org, found.object_id, found.after, earlier.build_id if earlier else None)
+    if as_json:
+        output.print_json({"build": found.object_id, "before": earlier.build_id if earlier else None, "event": found.seq, **changes})
+        return
+    print(f"Build {found.object_id}, event {found.seq}, run {found.run}: its file is the one that was audited.")
+    print(f"Compared with {earlier.build_id}." if earlier else "It is the first: everything is new.")
+    for table, what in (("allocations", "Payment matches"), ("transitions", "Changes of state")):
+        output.heading(f"{what}: {found.after[table]['rows']:,} in all, {len(changes[table]):,} different")
+        output.table(list(changes[table][0]) if changes[table] else [], [list(row.values()) for row in changes[table]], "None.")
 
 
 def _after(after: object) -> str:

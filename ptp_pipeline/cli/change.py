@@ -118,7 +118,7 @@ def renegotiate(
             output.paragraph(told, indent=2)
     confirm("Log them?", yes=yes or as_json)
     with who.ledger.transaction(org, who.actor) as tx:
-        logged = commitments.renegotiate(tx, commitment_id, terms, reason, of_schedule)
+        logged = commitments.renegotiate(tx, commitment_id, terms, reason)
     if as_json:
         document = {"commitment_id": commitment_id, "version": logged.version, "status": logged.status}
         output.print_json({**document, "rule": logged.rule_message, "changes": [*of_terms, *of_schedule]})

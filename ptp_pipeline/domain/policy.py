@@ -122,6 +122,9 @@ class Policy(_Section):
     over_promising: Literal["refuse", "allow"] = Field(
         default="refuse", description="Whether commitments may promise more on invoices than is open on them."
     )
+    collectors_see: Literal["all", "own"] = Field(
+        default="all", description="`own`: in the ledger a collector sees and changes only commitments they own."
+    )
     approval: Approval = Approval()
     alert_recipients: tuple[str, ...] = Field(default=(), description="Who gets the morning mail and alerts.")
     ladder: sections.Ladder = Field(default=sections.Ladder(), description="Steps of the prevention ladder.")

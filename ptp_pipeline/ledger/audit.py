@@ -5,9 +5,11 @@ what, and why. Sign-ins, users, policies, decisions, overrides and events of com
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ptp_pipeline.errors import Refused
 from ptp_pipeline.ledger.connection import Transaction
 
 
@@ -34,11 +36,23 @@ class AuditEvent:
 
 @dataclass(frozen=True)
 class Verification:
-    """The state of an org's chain: events checked, its head, and the first event that does not fit (None = all do)."""
+    """The state of an org's chain. `first_bad_seq` is the first event that does not fit the one before it, None when all do.
+
+    `heads` published heads were compared with it. The first that does not fit is `misfit_build`'s, published at event `misfit_seq`;
+    up to `fitting_seq` the chain is what was published.
+    """
 
     events: int
     head: str
     first_bad_seq: int | None
+    heads: int
+    misfit_build: str | None
+    misfit_seq: int | None
+    fitting_seq: int
+
+    @property
+    def is_good(self) -> bool:
+        return self.first_bad_seq is None and self.misfit_seq is None
 
 
 def record(tx: Transaction, action: str, object_type: str, object_id: str, reason: str = "", before: Any = None, after: Any = None) -> None:
@@ -73,7 +87,7 @@ def show(
     action: str | None = None,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
-    limit: int = 100,
+    limit: int | None = 100,
 ) -> list[AuditEvent]:
     """The newest events that fit every filter given, oldest first. `action` may end in `.` to mean all of its kind."""
     rows = tx.all(
@@ -90,13 +104,49 @@ def show(
     return [AuditEvent(**row) for row in reversed(rows)]
 
 
-def verify(tx: Transaction) -> Verification:
-    """Recompute the whole chain. A changed, removed or inserted event shows as the first bad one."""
-    row = tx.one(
-        "select count(*) as events, min(seq) filter (where is_bad) as first_bad_seq,"
-        " coalesce((select hash from ptp.audit_event order by seq desc limit 1), '') as head"
-        " from (select e.seq, e.hash <> ptp.audit_hash(e) or e.seq <> row_number() over (order by e.seq)"
-        "         or e.prev_hash <> coalesce(lag(e.hash) over (order by e.seq), repeat('0', 64)) as is_bad"
-        " from ptp.audit_event e) as checked"
-    )
-    return Verification(**(row or {}))
+_VERIFY = """
+with checked as materialized (
+  select e.seq, e.hash,
+         e.hash <> ptp.audit_hash(e) or e.seq <> row_number() over (order by e.seq)
+         or e.prev_hash <> coalesce(lag(e.hash) over (order by e.seq), repeat('0', 64)) as is_bad
+  from ptp.audit_event e where e.org_id = ptp.current_org()
+),
+published as (
+  select build_id, audit_seq as seq, audit_hash as hash from ptp.build where org_id = ptp.current_org() and audit_seq > 0
+  union
+  select * from unnest(%s::text[], %s::bigint[], %s::text[])
+),
+compared as (select p.build_id, p.seq, c.hash is not distinct from p.hash as fits from published p left join checked c using (seq)),
+misfit as (select build_id, seq from compared where not fits order by seq, build_id limit 1)
+select (select count(*) from checked) as events,
+       coalesce((select hash from checked order by seq desc limit 1), '') as head,
+       (select min(seq) from checked where is_bad) as first_bad_seq,
+       (select count(*) from compared) as heads,
+       (select build_id from misfit) as misfit_build,
+       (select seq from misfit) as misfit_seq,
+       coalesce((select max(seq) from compared where fits and seq < coalesce((select seq from misfit), seq + 1)), 0) as fitting_seq
+"""
+
+
+def demand_whole_book(tx: Transaction) -> None:
+    """Raises Refused for a collector who sees the own book only: of the trail they see a part."""
+    row = tx.one("select own_names is null as sees_all from ptp.here()")
+    if not (row and row["sees_all"]):
+        raise Refused(f"{tx.actor.name} sees the own book only, and a part of the audit trail.", "Ask a supervisor or the operator.")
+
+
+def verify(tx: Transaction, published: Sequence[tuple[str, int, str]] = ()) -> Verification:
+    """Recompute the whole chain and compare it with the heads that builds were published with, in the ledger and (build, number, hash)
+    elsewhere.
+
+    A changed, removed or inserted event shows as the first bad one. A chain that was made anew from some event on, or whose end was cut
+    off, holds in itself, and does not fit the heads.
+    """
+    demand_whole_book(tx)
+    return Verification(**(tx.one(_VERIFY, [list(column) for column in zip(*published, strict=True)] or [[], [], []]) or {}))
+
+
+def head(tx: Transaction) -> tuple[int, str]:
+    """Number and hash of the newest event."""
+    row = tx.one("select seq, hash from ptp.audit_event where org_id = ptp.current_org() order by seq desc limit 1")
+    return (row["seq"], row["hash"]) if row else (0, "")

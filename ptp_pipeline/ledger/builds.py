@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ptp_pipeline.ledger import audit
 from ptp_pipeline.ledger.connection import Transaction
 
 
@@ -20,34 +19,41 @@ class BuildRow:
     ledger_position: int
     counts: dict[str, int]
     recorded_at: dt.datetime
+    evidence: dict[str, Any]
 
 
 def record(
-    tx: Transaction, build_id: str, as_of: dt.date, run_id: str, digest: str, counts: Mapping[str, Any], ledger_position: int
+    tx: Transaction,
+    build_id: str,
+    as_of: dt.date,
+    run_id: str,
+    digest: str,
+    counts: Mapping[str, Any],
+    ledger_position: int,
+    evidence: Mapping[str, Any],
 ) -> None:
-    """Remember a build. The same build again changes nothing: a repaired run may get here twice."""
+    """Remember a build. The same build again changes nothing: a repaired run may get here twice.
+
+    `evidence` is what shows a later change: head of the audit chain, digests of matches and verdict changes, sha256 of the file. The
+    database puts it in the audit trail.
+    """
     from psycopg.types.json import Jsonb
 
-    inserted = tx.execute(
-        "insert into ptp.build (org_id, build_id, as_of, run_id, digest, counts, ledger_position)"
-        " values (ptp.current_org(), %s, %s, %s, %s, %s, %s) on conflict (org_id, build_id) do nothing",
-        [build_id, as_of, run_id, digest, Jsonb(dict(counts)), ledger_position],
+    tx.execute(
+        "insert into ptp.build (org_id, build_id, as_of, run_id, digest, counts, ledger_position, evidence)"
+        " values (ptp.current_org(), %s, %s, %s, %s, %s, %s, %s) on conflict (org_id, build_id) do nothing",
+        [build_id, as_of, run_id, digest, Jsonb(dict(counts)), ledger_position, Jsonb(dict(evidence))],
     )
-    if inserted.rowcount:
-        audit.record(
-            tx,
-            "build.recorded",
-            "build",
-            build_id,
-            after={"as_of": as_of.isoformat(), "digest": digest, "ledger_position": ledger_position},
-        )
 
 
-def latest(tx: Transaction) -> BuildRow | None:
-    """The build recorded last."""
+def latest(tx: Transaction, before: str | None = None) -> BuildRow | None:
+    """The build recorded last, or the one recorded last before another."""
     row = tx.one(
-        "select build_id, as_of, run_id, digest, ledger_position, counts, recorded_at from ptp.build where org_id = ptp.current_org()"
-        " order by recorded_at desc, build_id desc limit 1"
+        "select build_id, as_of, run_id, digest, ledger_position, counts, recorded_at, evidence from ptp.build"
+        " where org_id = ptp.current_org() and (%(id)s::text is null or recorded_at <"
+        "   (select b.recorded_at from ptp.build b where b.org_id = ptp.current_org() and b.build_id = %(id)s))"
+        " order by recorded_at desc, build_id desc limit 1",
+        {"id": before},
     )
     return BuildRow(**row) if row else None
 

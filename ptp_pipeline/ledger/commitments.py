@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ptp_pipeline.domain.terms import NewCommitment, Standing, Terms, changes, guardrails, make_terms
+from ptp_pipeline.domain.terms import NewCommitment, Standing, Terms, guardrails, make_terms
 from ptp_pipeline.errors import Refused, UsageError
-from ptp_pipeline.ledger import audit, policies
+from ptp_pipeline.ledger import policies
 from ptp_pipeline.ledger.connection import Transaction
 
 FEED = "commitments"
@@ -294,7 +294,7 @@ def _insert(tx: Transaction, rows: Sequence[NewCommitment], source: str) -> dict
             *columns.values(),
         ],
     )
-    digests = _insert_versions(tx, [(i, 1, row.customer_id, row.terms, "") for i, row in zip(ids, rows, strict=True)])
+    _insert_versions(tx, [(i, 1, row.customer_id, row.terms, "") for i, row in zip(ids, rows, strict=True)])
     decided = {
         row["commitment_id"]: "active" if row["decision"] == "approve" else "draft"
         for row in tx.all(
@@ -302,53 +302,29 @@ def _insert(tx: Transaction, rows: Sequence[NewCommitment], source: str) -> dict
             [ids],
         )
     }
-    statuses = {i: decided.get(i, "pending_approval") for i in ids}
-    audit.record_many(
-        tx,
-        "commitment.logged",
-        "commitment",
-        [
-            (
-                i,
-                {
-                    "version": 1,
-                    "source": source,
-                    "status": statuses[i],
-                    "terms_digest": digests[i],
-                    **_as_json(row.terms),
-                },
-            )
-            for i, row in zip(ids, rows, strict=True)
-        ],
-    )
-    return statuses
+    return {i: decided.get(i, "pending_approval") for i in ids}
 
 
 def _columns(rows: Sequence[Any], *names: str) -> list[list[Any]]:
     return [[getattr(row, name) for row in rows] for name in names]
 
 
-def _as_json(terms: Terms) -> dict[str, Any]:
-    return terms.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+def _insert_versions(tx: Transaction, versions: Sequence[tuple[str, int, str, Terms, str]]) -> None:
+    """Versions as (commitment_id, version, customer_id, terms, reason).
 
-
-def _insert_versions(tx: Transaction, versions: Sequence[tuple[str, int, str, Terms, str]]) -> dict[str, str]:
-    """Versions as (commitment_id, version, customer_id, terms, reason); returns the digest of each one's terms by commitment id.
-
-    Digest, author and time are set by the database, which also approves what policy grants.
+    Digest, author and time are set by the database, which also approves what policy grants and records it all in the audit trail.
     """
     from psycopg.types.json import Jsonb
 
     terms = [t for _, _, _, t, _ in versions]
-    inserted = tx.all(
+    tx.execute(
         f"insert into ptp.commitment_version (org_id, commitment_id, version, customer_id, reason, kind, currency, {_TERMS})"
         " select ptp.current_org(), id, version, customer_id, reason, kind, currency, agreed_on, amount_minor, total_minor, discount_minor,"
         " down_payment_minor, frequency, installment_count, first_due_date, grace_days, overpayment_rule, string_to_array(invoice_ids, %s),"
         " custom_schedule from unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::date[], %s::bigint[],"
         " %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::int[], %s::date[], %s::int[], %s::text[], %s::text[], %s::jsonb[])"
         " as r (id, version, customer_id, reason, kind, currency, agreed_on, amount_minor, total_minor, discount_minor, down_payment_minor,"
-        " frequency, installment_count, first_due_date, grace_days, overpayment_rule, invoice_ids, custom_schedule)"
-        " returning commitment_id, terms_digest",
+        " frequency, installment_count, first_due_date, grace_days, overpayment_rule, invoice_ids, custom_schedule)",
         [
             _SEPARATOR,
             [v[0] for v in versions],
@@ -361,7 +337,6 @@ def _insert_versions(tx: Transaction, versions: Sequence[tuple[str, int, str, Te
             [Jsonb([line.model_dump(mode="json") for line in t.custom_schedule]) if t.custom_schedule else None for t in terms],
         ],
     )
-    return {row["commitment_id"]: row["terms_digest"] for row in inserted}
 
 
 def _new_id(kind: str) -> str:
@@ -374,9 +349,9 @@ def terms_of(row: dict[str, Any]) -> Terms:
     return make_terms(**{name: row[name] for name in names if name != "custom_schedule"}, custom_schedule=row["custom_schedule"] or ())
 
 
-def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str, schedule_changes: Sequence[str] = ()) -> Logged:
+def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) -> Logged:
     """Log new terms; the old version stays in force until these are approved. Of what was turned down or sent back, the same terms
-    again are a new request. `schedule_changes` says in words what becomes of the schedule; it is kept with the terms' own changes.
+    again are a new request.
     """
     tx.execute("select ptp.lock_org()")
     before = newest(tx, commitment_id)
@@ -391,16 +366,6 @@ def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str, 
     if old == terms and before["decision"] not in ("reject", "send_back"):
         raise Refused(f"These are the terms {commitment_id} has already.")
     _insert_versions(tx, [(commitment_id, version, before["customer_id"], terms, reason)])
-    changed = {name: value for name, value in terms.model_dump(mode="json").items() if value != old.model_dump(mode="json")[name]}
-    audit.record(
-        tx,
-        "commitment.renegotiated",
-        "commitment",
-        commitment_id,
-        reason,
-        before={"version": before["version"], **{name: old.model_dump(mode="json")[name] for name in changed}},
-        after={"version": version, **changed, "changes": [*changes(old, terms), *schedule_changes]},
-    )
     if why := _sent_back_why(tx, commitment_id, version):
         return Logged(commitment_id, version, "draft", why)
     standing = _standings(tx, [before["customer_id"]])[commitment_id]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.ledger import audit
 from ptp_pipeline.ledger.connection import Transaction
 
 _COLUMNS = (
@@ -75,16 +74,7 @@ def register(tx: Transaction, facts: FileFacts) -> ReceivedFile:
         f" returning {_COLUMNS}",
         list(columns.values()),
     )
-    received = ReceivedFile(**(row or {}))
-    audit.record(
-        tx,
-        f"file.{facts.status}",
-        "file",
-        facts.content_sha256,
-        facts.reason,
-        after={"file_sequence": received.file_sequence, "feed": facts.feed, "file_name": facts.file_name, "rows": facts.row_count},
-    )
-    return received
+    return ReceivedFile(**(row or {}))
 
 
 def accepted(tx: Transaction) -> list[ReceivedFile]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ SPREADSHEETS = ("plan_status", "scorecard_customer", "scorecard_owner")
 REPORTS = (*SPREADSHEETS, "broken_promises", "unmatched_payments", "quarantine", "files", "run_info")
 # A sheet of this many rows takes half a minute to write and nobody reads it; the CSV has them all.
 SPREADSHEET_ROWS = 20_000
+# What a run found out about people's money: the audit trail keeps counts and digests of these, not their rows.
+AUDITED = ("allocations", "transitions")
 RUN_INFO = {
     "org_id": "the org",
     "as_of": "business date all tables answer for",
@@ -59,6 +61,8 @@ RUN_INFO = {
     "ledger_position": "how far the ledger was when the run read it",
     "policy_version": "version of the org's policy the run used",
     "version": "version of ptp that made it",
+    "audit_seq": "number of the last event of the audit trail when the build was made",
+    "audit_hash": "hash of that event: the head of the chain; `ptp audit verify` compares it with the ledger",
     "digest": "digest over the contents of all other tables: equal for equal tables made by the same version",
 }
 # What a table's column says about whose row it is. `whole` tables are made anew in every build.
@@ -94,6 +98,7 @@ class Build:
     is_current: bool
     validation: Validation | None
     notes: list[str] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ class Answer:
     built_at: datetime
     ledger_position: int
     policy_version: int
+    audit_seq: int = 0
+    audit_hash: str = ""
 
 
 @dataclass
@@ -282,8 +289,26 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     is_current = (validation is None or validation.passed) and (
         make_current or answer.as_of >= (current_as_of(settings, answer.org) or answer.as_of)
     )
+    audited = {name: {"rows": written.digests[name].rows, "digest": str(written.digests[name].hashes)} for name in AUDITED}
+    evidence = {
+        "audit_seq": answer.audit_seq,
+        "audit_hash": answer.audit_hash,
+        "database_sha256": database_sha256(folder),
+        **audited,
+    }
     build = Build(
-        root / build_id, build_id, answer.org, answer.as_of, built_at, answer.run_id, digest, tables, is_current, validation, notes
+        root / build_id,
+        build_id,
+        answer.org,
+        answer.as_of,
+        built_at,
+        answer.run_id,
+        digest,
+        tables,
+        is_current,
+        validation,
+        notes,
+        evidence,
     )
     manifest = {
         **asdict(build),
@@ -373,6 +398,21 @@ def table_digest(con: "duckdb.DuckDBPyConnection", table: str, relation: str, wh
     columns = ", ".join(_stored_columns(con, table, relation))
     rows, hashes = con.execute(f"select count(*), coalesce(sum(hash({columns})), 0) from {relation} where {where}").fetchall()[0]
     return TableDigest(rows, int(hashes))
+
+
+def database_sha256(folder: Path) -> str:
+    """Of the build's DuckDB file as it lies there: any change to any row shows."""
+    with (folder / DATABASE).open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def audit_heads(settings: Settings, org: str) -> list[tuple[str, int, str]]:
+    """The heads of the audit chain that the builds on this disk were published with: build, number, hash."""
+    found = [
+        _manifest(path.parent).get("evidence", {}) | {"build": path.parent.name}
+        for path in settings.published(org).glob(f"[0-9]*/{MANIFEST}")
+    ]
+    return sorted((head["build"], head["audit_seq"], head["audit_hash"]) for head in found if head.get("audit_seq"))
 
 
 def build_digest(con: "duckdb.DuckDBPyConnection", digests: Mapping[str, TableDigest]) -> str:
@@ -569,7 +609,7 @@ def _quoted(column: str) -> str:
 def _write_run_info(con: "duckdb.DuckDBPyConnection", info: Mapping[str, object]) -> None:
     con.execute(
         "create table built.run_info (org_id varchar, as_of date, built_at timestamp, run_id varchar, ledger_position bigint,"
-        " policy_version integer, version varchar, digest varchar)"
+        " policy_version integer, version varchar, audit_seq bigint, audit_hash varchar, digest varchar)"
     )
     con.execute(f"insert into built.run_info values ({', '.join('?' * len(RUN_INFO))})", [info[name] for name in RUN_INFO])
     _comment(con, "built.run_info", "What this build answers for. Grain: one row.", RUN_INFO)

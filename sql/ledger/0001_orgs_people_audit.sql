@@ -10,6 +10,7 @@ grant usage on schema ptp to ptp_app, ptp_pipeline, ptp_ops;
 -- Settings can be changed by any client at any time, so nothing is decided by them: row-level security and authorship go by the
 -- row a transaction has here. Unlogged, because a row means something only in the transaction that wrote it: reading costs no
 -- disk write. `is_inside`: may see the org's rows; a person only once a proof was shown, runs and the operator by their login.
+-- `own_names`: whose commitments a collector sees where policy says own book only; NULL for everybody else, who see the whole book.
 
 create unlogged table ptp.visit (
   backend int primary key,
@@ -24,7 +25,8 @@ create unlogged table ptp.visit (
   origin text not null,
   place text not null,
   run text,
-  scopes text[] not null default '{}'
+  scopes text[] not null default '{}',
+  own_names text[]
 );
 alter table ptp.visit enable row level security;
 alter table ptp.visit force row level security;
@@ -73,10 +75,13 @@ begin
 end $$;
 
 -- Every table with an org_id goes through here; a test walks the catalogue for one that did not. The org is looked up once per
--- statement, not per row.
-create function ptp.protect(relation regclass, is_append_only boolean) returns void language plpgsql
+-- statement, not per row. A collector who sees the own book only sees the rows of commitments seen, by commitment_id; `own_book` and
+-- `own_book_check` say it for tables that need other words.
+create function ptp.protect(relation regclass, is_append_only boolean, own_book text default null, own_book_check text default null)
+returns void language plpgsql
 as $$
 declare
+  name text := (select relname from pg_class where oid = relation);
   entered text := '(select a.org_id from ptp.visit a where a.backend = pg_backend_pid()
                     and a.in_transaction = pg_current_xact_id_if_assigned() and a.began_at = now() %s)';
   login text;
@@ -88,6 +93,13 @@ begin
     execute format('create policy %I on %s to %I using (org_id = %4$s) with check (org_id = %4$s)', 'own_org_' || login, relation, login,
                    format(entered, 'and a.is_inside'));
   end loop;
+  if own_book is null and exists (select from pg_attribute where attrelid = relation and attname = 'commitment_id') then
+    own_book := format('exists (select from ptp.commitment c where c.org_id = %1$I.org_id and c.commitment_id = %1$I.commitment_id)', name);
+  end if;
+  if own_book is not null then
+    execute format('create policy own_book on %s as restrictive to ptp_app using ((select h.own_names from ptp.here() as h) is null or %s)
+                    with check ((select h.own_names from ptp.here() as h) is null or %s)', relation, own_book, coalesce(own_book_check, own_book));
+  end if;
   if is_append_only then
     execute format('create trigger append_only before update or delete or truncate on %s
                     for each statement execute function ptp.refuse_rewrite()', relation);
@@ -121,7 +133,8 @@ create table ptp.org (
   created_at timestamptz not null default now()
 );
 select ptp.protect('ptp.org', true);
-create policy operator_lists_orgs on ptp.org for select to ptp_ops using (true);
+-- The operator sees all of them before entering one.
+create policy operator_lists_orgs on ptp.org for select to ptp_ops using ((select h.org_id = '' from ptp.here() as h));
 
 -- The policy of a day is the version that starts last on or before it; of several that start on one day, the newest.
 create table ptp.policy_version (
@@ -135,7 +148,7 @@ create table ptp.policy_version (
   primary key (org_id, version)
 );
 select ptp.protect('ptp.policy_version', true);
-create policy operator_reads_policies on ptp.policy_version for select to ptp_ops using (true);
+create policy operator_reads_policies on ptp.policy_version for select to ptp_ops using ((select h.org_id = '' from ptp.here() as h));
 
 -- domain/policy.py checks every key and says what is wrong with it; what SQL itself goes by is checked for any client.
 create function ptp.check_policy() returns trigger language plpgsql set search_path = ptp, pg_temp
@@ -147,7 +160,8 @@ begin
   select k into unknown from jsonb_object_keys(new.policy) as k
   where k <> all (array['currency', 'timezone', 'calendar', 'business_day_rule', 'grace_days', 'tolerance_amount', 'tolerance_percent',
                         'overpayment_rule', 'exact_amount_window_days', 'due_soon_days', 'default_after_broken', 'automatic_promises',
-                        'over_promising', 'approval', 'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers', 'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
+                        'over_promising', 'collectors_see', 'approval', 'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers',
+                        'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
   if found then
     perform ptp.refuse('PT001', format('There is no policy key %s.', unknown));
   end if;
@@ -268,17 +282,17 @@ language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
   if act ~ '^(approval|user|token|policy|org|override|login)\.'
-    or act in ('code.issued', 'commitment.cancelled', 'commitment.withdrawn', 'commitment.closed', 'commitment.paused',
-      'commitment.resumed') then
+    or act in ('commitment.logged', 'commitment.renegotiated', 'build.recorded', 'file.accepted', 'file.rejected', 'code.issued',
+      'commitment.cancelled', 'commitment.withdrawn', 'commitment.closed', 'commitment.paused', 'commitment.resumed') then
     perform ptp.refuse('PT003', format('%s is recorded by the ledger itself, when it happens.', act));
   end if;
   if session_user = 'ptp_app' and act <> 'code.refused' then
     perform ptp.author('log anything');
   end if;
   if not (case session_user
-    when 'ptp_pipeline' then act ~ '^(file|mail|build|transition)\.' or act = 'commitment.logged'
+    when 'ptp_pipeline' then act ~ '^(mail|transition|run)\.'
     when 'ptp_ops' then act ~ '^mail\.'
-    else act like '%.logged' or act in ('commitment.renegotiated', 'code.refused') end) then
+    else act like '%.logged' or act = 'code.refused' end) then
     perform ptp.refuse('PT003', format('%s is not something %s does.', act, (select i.actor from ptp.identity() as i)));
   end if;
   perform ptp.identity();
@@ -414,10 +428,10 @@ begin
   end if;
   insert into ptp.visit
   values (pg_backend_pid(), pg_current_xact_id(), now(), org, by_login is not null, false, actor, role, auth, origin,
-          coalesce(place, '') || coalesce(' ' || host(inet_client_addr()), ''), nullif(run, ''))
+          coalesce(place, '') || coalesce(' ' || host(inet_client_addr()), ''), nullif(run, ''), '{}', null)
   on conflict (backend) do update set in_transaction = excluded.in_transaction, began_at = excluded.began_at, org_id = excluded.org_id,
     is_inside = excluded.is_inside, is_person = excluded.is_person, actor = excluded.actor, role = excluded.role, auth = excluded.auth,
-    origin = excluded.origin, place = excluded.place, run = excluded.run, scopes = excluded.scopes;
+    origin = excluded.origin, place = excluded.place, run = excluded.run, scopes = excluded.scopes, own_names = null;
   perform set_config('ptp.org_id', org, true);
   if by_login is null and proof is not null then
     perform ptp.acting(proof);
@@ -433,7 +447,9 @@ end $$;
 create function ptp.show_person(name text, role_now text, how text, may text[]) returns void language plpgsql set search_path = ptp, pg_temp
 as $$
 begin
-  update ptp.visit a set is_inside = true, is_person = true, actor = name, role = role_now, auth = how, scopes = may
+  update ptp.visit a set is_inside = true, is_person = true, actor = name, role = role_now, auth = how, scopes = may,
+    own_names = case when role_now = 'collector' and ptp.policy_on(ptp.org_today()) ->> 'collectors_see' = 'own'
+      then (select array[u.user_name, lower(u.email)] from ptp.app_user u where u.org_id = a.org_id and u.user_name = name) end
   where a.backend = pg_backend_pid() and a.in_transaction = pg_current_xact_id() and a.began_at = now() and a.org_id = ptp.current_org();
   if not found then
     perform ptp.refuse('PT005', 'No org is named for this transaction.');

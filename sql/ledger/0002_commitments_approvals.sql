@@ -26,7 +26,11 @@ create table ptp.commitment (
   check ((source = 'feed') = (file_sha256 is not null and line_number is not null))
 );
 create index commitment_customer on ptp.commitment (org_id, customer_id, currency);
-select ptp.protect('ptp.commitment', true);
+select ptp.protect('ptp.commitment', true, 'owner <> '''' and lower(owner) = any ((select h.own_names from ptp.here() as h)::text[])');
+create policy own_book on ptp.audit_event as restrictive to ptp_app using (
+  (select h.own_names from ptp.here() as h) is null or actor = (select h.actor from ptp.here() as h)
+  or object_type = 'commitment' and exists (select from ptp.commitment c where c.org_id = audit_event.org_id and c.commitment_id = audit_event.object_id)
+);
 
 create table ptp.commitment_version (
   org_id text not null,
@@ -170,7 +174,6 @@ create table ptp.payment_override (
   foreign key (org_id, commitment_id) references ptp.commitment
 );
 create index payment_override_payment on ptp.payment_override (org_id, payment_id, override_id);
-select ptp.protect('ptp.payment_override', true);
 
 -- what became of each line of a commitments file
 create table ptp.feed_line (
@@ -191,6 +194,8 @@ select ptp.protect('ptp.feed_line', true);
 
 create function ptp.check_commitment() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
+declare
+  own_names text[];
 begin
   new.logged_by := 'pipeline';
   new.logged_at := clock_timestamp();
@@ -198,6 +203,15 @@ begin
     new.logged_by := ptp.author('log commitments');
   elsif session_user <> 'ptp_pipeline' then
     perform ptp.refuse('PT003', 'Rows of files are taken up by runs alone.', 'Log it with ptp log.');
+  end if;
+  select h.own_names into own_names from ptp.here() as h;
+  if own_names is not null then
+    if lower(new.owner) <> all (own_names) or new.owner = '' then
+      perform ptp.refuse('PT003', format('%s sees the own book only and logs no commitment of %s.', new.logged_by,
+                         coalesce(nullif(new.owner, ''), 'nobody')), 'Ask a supervisor.');
+    elsif exists (select from ptp.commitment c where c.org_id = new.org_id and c.commitment_id = new.commitment_id) then
+      perform ptp.refuse('PT002', format('%s is known already.', new.commitment_id), 'Choose another id.');
+    end if;
   end if;
   if new.source = 'feed' and not exists (
     select from ptp.received_file f
@@ -590,6 +604,34 @@ begin
 end $$;
 create trigger settle after insert on ptp.commitment_version referencing new table as fresh
   for each statement execute function ptp.settle_versions();
+
+-- what was logged or changed, in the audit trail whoever wrote it: after `settle`, so that it says what policy made of it
+create function ptp.terms_in_audit(v ptp.commitment_version) returns jsonb language sql stable
+as $$
+  select jsonb_strip_nulls(to_jsonb(v) - array['org_id', 'commitment_id', 'logged_by', 'logged_at', 'reason', 'version', 'terms_digest'])
+$$;
+
+create function ptp.tell_versions() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)
+  select f.org_id, 'commitment.logged', 'commitment', f.commitment_id, f.reason, null,
+         ptp.terms_in_audit(f) || jsonb_build_object('version', f.version, 'source', c.source, 'terms_digest', f.terms_digest,
+           'status', case a.decision when 'approve' then 'active' when 'send_back' then 'draft' else 'pending_approval' end)
+  from fresh f join ptp.commitment c using (org_id, commitment_id) left join ptp.approval a using (org_id, commitment_id, version)
+  where f.version = 1 order by c.line_number, f.commitment_id;
+  insert into ptp.audit_event (org_id, action, object_type, object_id, reason, before, after)
+  select f.org_id, 'commitment.renegotiated', 'commitment', f.commitment_id, f.reason,
+         (select jsonb_object_agg(o.key, o.value) from jsonb_each(ptp.terms_in_audit(v)) as o
+          where o.value is distinct from ptp.terms_in_audit(f) -> o.key),
+         (select jsonb_object_agg(n.key, n.value) from jsonb_each(ptp.terms_in_audit(f)) as n
+          where n.value is distinct from ptp.terms_in_audit(v) -> n.key) || jsonb_build_object('version', f.version)
+  from fresh f join ptp.commitment_version v on v.org_id = f.org_id and v.commitment_id = f.commitment_id and v.version = f.version - 1
+  order by f.commitment_id;
+  return null;
+end $$;
+create trigger tell after insert on ptp.commitment_version referencing new table as fresh
+  for each statement execute function ptp.tell_versions();
 
 -- a commitment ends at most once, and gives its claims back
 create function ptp.check_event() returns trigger language plpgsql security definer set search_path = ptp, pg_temp

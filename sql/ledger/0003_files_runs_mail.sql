@@ -41,6 +41,14 @@ begin
   new.received_at := clock_timestamp();
   return new;
 end $$;
+create function ptp.tell_file() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.record('file.' || new.status, 'file', new.content_sha256, new.reason, null, jsonb_build_object(
+    'file_sequence', new.file_sequence, 'feed', new.feed, 'file_name', new.file_name, 'rows', new.row_count));
+  return null;
+end $$;
+create trigger tell after insert on ptp.received_file for each row execute function ptp.tell_file();
 create trigger number_file before insert on ptp.received_file for each row execute function ptp.number_file();
 
 -- State changes as runs found them. No foreign key to the version: a first run over a big book appends millions, and
@@ -131,10 +139,22 @@ create table ptp.build (
   digest text not null,
   ledger_position bigint not null,
   counts jsonb not null,
+  evidence jsonb not null check (jsonb_typeof(evidence) = 'object'),
+  audit_seq bigint not null generated always as (coalesce((evidence ->> 'audit_seq')::bigint, 0)) stored,
+  audit_hash text not null generated always as (coalesce(evidence ->> 'audit_hash', '')) stored,
   recorded_at timestamptz not null default clock_timestamp(),
   primary key (org_id, build_id)
 );
 select ptp.protect('ptp.build', true);
+
+create function ptp.tell_build() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+begin
+  perform ptp.record('build.recorded', 'build', new.build_id, '', null,
+                     jsonb_build_object('as_of', new.as_of, 'digest', new.digest, 'ledger_position', new.ledger_position) || new.evidence);
+  return null;
+end $$;
+create trigger tell after insert on ptp.build for each row execute function ptp.tell_build();
 
 -- The lock itself is a session advisory lock, which dies with its holder; this row only says who that is.
 create table ptp.run_lock_holder (

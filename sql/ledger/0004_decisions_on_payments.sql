@@ -19,6 +19,14 @@ alter table ptp.payment_override
                                                           and 1000000000000000 >= all (part_amounts_minor), part_amounts_minor is null)),
   add constraint an_undone_decision_has_no_target check (kind <> 'undo' or commitment_id is null);
 
+-- In the own book are one's own decisions, and those that send money to one's own commitments; money goes to no others.
+select ptp.protect(
+  'ptp.payment_override', true,
+  'decided_by = (select h.actor from ptp.here() as h) or exists (select from ptp.commitment c where c.org_id = payment_override.org_id
+     and c.commitment_id = any (payment_override.commitment_id || payment_override.part_commitment_ids))',
+  'not exists (select from unnest(payment_override.commitment_id || payment_override.part_commitment_ids) as p (id) where p.id is not null
+     and not exists (select from ptp.commitment c where c.org_id = payment_override.org_id and c.commitment_id = p.id))');
+
 -- What a decision says, for the audit trail; NULL when it took one back.
 create function ptp.override_terms(o ptp.payment_override) returns jsonb language sql immutable
 as $$

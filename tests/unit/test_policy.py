@@ -8,8 +8,8 @@ from ptp_pipeline.domain.policy import Policy, PolicyError, change, load
 
 DESIGN_KEYS = {
     "currency", "timezone", "calendar", "business_day_rule", "grace_days", "tolerance_amount", "tolerance_percent", "overpayment_rule",
-    "exact_amount_window_days", "due_soon_days", "default_after_broken", "automatic_promises", "over_promising", "approval",
-    "alert_recipients", "ladder", "alerts", "risk_weights", "tiers", "terms_library", "promise_actions", "feed_mappings",
+    "exact_amount_window_days", "due_soon_days", "default_after_broken", "automatic_promises", "over_promising", "collectors_see",
+    "approval", "alert_recipients", "ladder", "alerts", "risk_weights", "tiers", "terms_library", "promise_actions", "feed_mappings",
 }  # fmt: skip
 
 

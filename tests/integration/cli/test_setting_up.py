@@ -146,10 +146,9 @@ def test_the_audit_trail_is_verified_and_what_was_changed_is_named(cli: Cli, org
     token("collector")
     events = cli("audit", "show", "--org", org, "--json").document
     good = cli("audit", "verify", "--org", org, "--json")
-    assert (good.code, good.document) == (
-        0,
-        {"org": org, "ok": True, "events": len(events), "head": events[-1]["hash"], "first_bad_seq": None},
-    )
+    assert good.code == 0
+    expected = {"org": org, "ok": True, "events": len(events), "head": events[-1]["hash"], "first_bad_seq": None, "heads": 0}
+    assert expected.items() <= good.document.items()
     assert events[-1]["hash"] in cli("audit", "verify", "--org", org).out
     with psycopg.connect(**ledger._admin) as con:
         con.execute("alter table ptp.audit_event disable trigger user")

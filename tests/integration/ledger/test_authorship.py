@@ -45,7 +45,8 @@ MAIL = (
     "insert into ptp.outbox (org_id, kind, business_date, send_key, recipients, subject, html, body_text)"
     " values (%s, 'daily', '2026-03-05', 'k', '{}', '', '', '')"
 )
-NOTE = "select ptp.note('file.rejected', 'file', '{f}', '', null, array[null::jsonb]) where %s <> ''"
+NOTE = "select ptp.note('payment.logged', 'payment', '{f}', '', null, array[null::jsonb]) where %s <> ''"
+RUN_NOTE = NOTE.replace("payment.logged", "mail.sent")
 
 
 def approve(desk, who, *items):
@@ -70,7 +71,7 @@ def test_a_name_written_into_the_session_is_nobodys(desk, plan, auth):
 @pytest.mark.parametrize("signed_in", ["", "sue"])
 def test_the_login_of_people_does_nothing_a_run_does_whoever_has_signed_in(desk, plan, new, signed_in):
     desk.receive()
-    for statement in (TRANSITION, FILE, FEED_ROW, BUILD, MAIL, NOTE):
+    for statement in (TRANSITION, FILE, FEED_ROW, BUILD, MAIL, RUN_NOTE):
         with (
             desk.raw(actor="pipeline", role="pipeline", auth="pipeline", signed_in=signed_in) as con,
             pytest.raises(psycopg.Error) as error,
@@ -120,7 +121,7 @@ def test_a_proof_shown_in_one_transaction_says_nothing_in_the_next(desk):
 
 @pytest.mark.parametrize(
     "statement",
-    ["insert into ptp.visit select backend, in_transaction, began_at, org_id, true, true, 'sam', 'legal', 'token', '', '' from ptp.visit",
+    ["insert into ptp.visit select * from ptp.visit",
      "update ptp.visit set actor = 'sam', is_inside = true, is_person = true", "delete from ptp.visit",
      "select ptp.show_person('sam', 'supervisor', 'token', '{approve}')", "select ptp.identity()",
      "insert into ptp.audit_event (org_id, action, object_type, object_id) select org_id, 'file.rejected', 'file', 'f' from ptp.org"],
@@ -131,7 +132,8 @@ def test_the_app_role_cannot_name_the_acting_person_itself(desk, statement):
 
 
 @pytest.mark.parametrize(
-    "action", ["approval.approved", "policy.changed", "override.set", "commitment.cancelled", "login.accepted", "user.added"]
+    "action",
+    ["approval.approved", "policy.changed", "override.set", "commitment.logged", "commitment.cancelled", "login.accepted", "file.accepted"],
 )
 def test_what_the_ledger_records_itself_nobody_else_records(desk, action):
     with desk.as_("sue") as tx, pytest.raises(psycopg.Error, match="recorded by the ledger itself"):
@@ -145,7 +147,7 @@ def test_a_made_up_person_logs_cancels_and_assigns_nothing_through_the_services_
         lambda tx: commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", agreed_on="2026-03-04", installment_count=5).terms, "r"),
         lambda tx: commitments.cancel(tx, "PLAN-1", DAY, "r"),
         lambda tx: overrides.set_target(tx, "PAY-1", "PLAN-1", "r"),
-        lambda tx: audit.record(tx, "file.rejected", "file", "f"),
+        lambda tx: audit.record(tx, "payment.logged", "payment", "f"),
     ):
         with pytest.raises(Refused, match="signed in"), desk.as_(ghost) as tx:
             act(tx)
@@ -264,3 +266,12 @@ def test_a_person_does_not_append_transitions(desk, plan):
         con.execute(TRANSITION, [desk.org])
     with desk.as_(Actor("pipeline", "pipeline", "pipeline", "dagster")) as tx:
         assert transitions.append(tx, [row], "run") == 1
+
+
+def test_a_commitment_written_by_hand_is_in_the_audit_trail_too(desk):
+    with desk.raw(signed_in="cara") as con:
+        con.execute(COMMITMENT, [desk.org])
+        con.execute(VERSION, [desk.org])
+    with desk.as_("cara") as tx:
+        (event,) = audit.show(tx, action="commitment.logged")
+    assert (event.actor, event.object_id, event.after["status"], event.after["amount_minor"]) == ("cara", "SP", "pending_approval", 100)

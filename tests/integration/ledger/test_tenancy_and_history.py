@@ -204,20 +204,20 @@ def test_a_transaction_enters_one_org_once_and_its_settings_open_no_other(desk, 
             with pytest.raises(psycopg.Error, match="enters one org, once"), con.transaction():
                 con.execute("select ptp.enter(%s, 'pipeline', 'pipeline', 'pipeline', 'x', '', '', null)", [neighbour.org])
             with pytest.raises(psycopg.Error), con.transaction():
-                con.execute("select ptp.note('file.rejected', 'file', '{f}', '', null, array[null::jsonb])")
+                con.execute("select ptp.note('mail.sent', 'message', '{f}', '', null, array[null::jsonb])")
     with neighbour.as_("cara") as tx:
-        assert audit.show(tx, action="file.rejected") == []
+        assert audit.show(tx, action="mail.") == []
 
 
 def test_a_run_works_for_the_org_it_was_first_seen_in_and_for_no_other(desk, neighbour):
     run = desk.ledger.during(uuid4().hex)
     for _ in range(2):
         with run.transaction(desk.org, PIPELINE) as tx:
-            audit.record(tx, "file.rejected", "file", "x")
+            audit.record(tx, "mail.sent", "message", "x")
     with pytest.raises(Refused, match="works for another org"), run.transaction(neighbour.org, PIPELINE):
         pass
     with desk.as_("cara") as tx:
-        assert [e.run for e in audit.show(tx, action="file.rejected")] == [run.run, run.run]
+        assert [e.run for e in audit.show(tx, action="mail.")] == [run.run, run.run]
     with desk.ledger.transaction(neighbour.org, PIPELINE):
         pass
 
@@ -335,4 +335,4 @@ def test_parallel_acts_make_one_unbroken_chain(desk):
 
 def test_an_act_without_an_actor_is_refused(desk):
     with pytest.raises(Refused, match="Nobody is named"), desk.as_(Actor("", "", "", "")) as tx:
-        audit.record(tx, "file.rejected", "file", "x")
+        audit.record(tx, "mail.sent", "message", "x")

@@ -6,7 +6,7 @@ from tests.unit.outcomes.books import Book
 
 RUN_INFO_TYPES = {
     "org_id": "VARCHAR", "as_of": "DATE", "built_at": "TIMESTAMP", "run_id": "VARCHAR", "ledger_position": "BIGINT",
-    "policy_version": "INTEGER", "version": "VARCHAR", "digest": "VARCHAR",
+    "policy_version": "INTEGER", "version": "VARCHAR", "audit_seq": "BIGINT", "audit_hash": "VARCHAR", "digest": "VARCHAR",
 }  # fmt: skip
 
 

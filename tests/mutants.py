@@ -22,6 +22,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 COPIED = ("ptp_pipeline", "sql", "tests", "pyproject.toml")
 MATCHING = "sql/warehouse/matching/"
 TURNS = "ptp_pipeline/warehouse/allocation.py"
+ROUNDS = "ptp_pipeline/warehouse/rounds.py"
 OUTCOMES = "sql/warehouse/outcomes/"
 # The readable examples first, so that the killer named is one of them when there is one.
 MATCHING_TESTS = (
@@ -89,6 +90,46 @@ MUTANTS = (
     Mutant(
         "held money dated when it came", MATCHING + "allocation_history.sql", "when v.overpayment_rule = 'hold' then", "when false then"
     ),
+    # The same rules again, where all events of a group are done at once
+    Mutant("rounds: due today counts as in advance", ROUNDS, "p.on_date >= d.due_date", "p.on_date > d.due_date"),
+    Mutant(
+        "rounds: due today of shared money in advance",
+        ROUNDS,
+        "case when d.due_date <= p.on_date then 0 when",
+        "case when d.due_date < p.on_date then 0 when",
+    ),
+    Mutant("rounds: last from the front", ROUNDS, "greatest(d.upto_minor - d.left_minor, p.front_minor) as left_minor", "0 as left_minor"),
+    Mutant(
+        "rounds: surplus forgets what was due", ROUNDS, "coalesce(anchor_minor, paid_minor - due_minor)) over in_order", "0) over in_order"
+    ),
+    Mutant(
+        "rounds: spread rounded down", ROUNDS, "(2 * to_spread_minor + open_count) // (2 * open_count)", "to_spread_minor // open_count"
+    ),
+    Mutant(
+        "rounds: odd cents nowhere",
+        ROUNDS,
+        "case when d.position <= s.due_count + s.full_count then s.share_minor else s.rest_minor end as amount",
+        "s.share_minor as amount",
+    ),
+    Mutant("rounds: a full installment takes part in the next spread", ROUNDS, "where share_minor >= left_minor", "where false"),
+    Mutant("rounds: two versions spread alone", ROUNDS, "having count(*) > 1 and", "having false and"),
+    Mutant(
+        "rounds: what shared money leaves is no credit", ROUNDS, "where (m.target_id < 0 or m.spill_target_id < 0) and", "where false and"
+    ),
+    Mutant("rounds: held money applied when it came", ROUNDS, "v.rule = 'hold' and c.kind = 'credit'", "false and c.kind = 'credit'"),
+    Mutant("rounds: hold applied at once", ROUNDS, "d.rule = 'hold' and d.due_date <= v.last_on", "d.rule = 'hold'"),
+    Mutant(
+        "rounds: the rest is the whole", ROUNDS, "s.money_minor - case when s.kind = 'rest' then", "s.money_minor - case when false then"
+    ),
+    Mutant(
+        "rounds: last surplus fills nothing",
+        ROUNDS,
+        "where s.rule = 'spread' and s.surplus_minor > s.surplus_before and s.paid_minor",
+        "where false and s.paid_minor",
+    ),
+    Mutant("rounds: chargebacks too", ROUNDS, "and v.account_key not in (from matching.charged_accounts)", ""),
+    Mutant("rounds: several versions too", ROUNDS, "v.version_count = 1 and ", ""),
+    Mutant("rounds: spread before next", ROUNDS, "when p.rule = 'next' then 1 else 3 end", "when p.rule = 'next' then 3 else 4 end"),
     # Versions and credit
     Mutant("credit not taken over by new terms", MATCHING + "group_events.sql", "where version_count > 1\n", "where false\n"),
     Mutant(

@@ -1,13 +1,19 @@
-"""Turns of the matching stage: the loop around sql/warehouse/matching/applied.sql, for money that depends on what was paid before.
+"""The order of work in the matching stage, for money that depends on what was paid before: first rounds, then turns.
 
-Most money is done in one statement by the SQL alone. What is left are the groups of matching.groups: they are replayed
-event by event (matching.group_events), the k-th turn of every group at once. How money and dues are laid side by side stays in
-applied.sql; here is whose turn it is, which dues it may pay and in which order, and what chargebacks and refunds take.
+1. Closed form: money of a version that nothing else touches, rule `next` or `hold`, is done by sql/warehouse/matching/applied.sql alone.
+2. Rounds (`rounds`): the groups of matching.groups in which only payments happen, with whatever rule. All events at once, by guessing and
+   correcting until nothing changes.
+3. Turns (here): groups with chargebacks, refunds or several versions of a commitment, and what rounds leave. Event by event, the k-th
+   turn of every group at once: whose turn it is, which dues it may pay in which order, what chargebacks and refunds take.
+
+Each group is replayed as it holds today, then in every epoch before a reversal. How money and dues are laid side by side stays in
+applied.sql, whoever uses it.
 """
 
 from typing import TYPE_CHECKING
 
 from ptp_pipeline.warehouse.models import PythonStep, stage_models
+from ptp_pipeline.warehouse.rounds import ELIGIBLE, settle
 from ptp_pipeline.warehouse.suggestions import SUGGESTION_STEPS
 
 if TYPE_CHECKING:
@@ -25,6 +31,10 @@ create table matching.book_debits (
     replay_id bigint, event_key bigint, returned_by varchar, version_key bigint, installment_key bigint, debited_on date,
     amount_minor bigint
 );
+
+-- What rounds had a go at, and the event from which on they leave it to turns.
+create table matching.round_replays (replay_id bigint);
+create table matching.round_stops (replay_id bigint, event_key bigint);
 
 -- An epoch begins with what the replay that holds today did up to there.
 create view matching.replayed_applied as
@@ -54,9 +64,7 @@ from matching.debit_lines where is_added and version_key in (select version_key 
 # depends on a date.
 _EVENTS = """
 create or replace table matching.book_events as
-with replays as ({replays}),
-
-runs as (
+with runs as (
     select m.target_id, bool_and(v.overpayment_rule = 'next') as is_run
     from matching.target_members as m
     inner join matching.book_versions as v on m.version_key = v.version_key
@@ -73,7 +81,7 @@ known as (
             when e.kind = 'payment' and u.is_run then e.target_id
             else e.event_key
         end as barrier
-    from replays as r
+    from matching.book_replays as r
     inner join matching.group_events as e
         on r.group_id = e.group_id and e.event_key >= r.from_key and (r.valid_to is null or e.on_date < r.valid_to)
     left join runs as u on e.target_id = u.target_id
@@ -116,98 +124,100 @@ from levelled as l inner join lengths as n on l.replay_id = n.replay_id and l.se
 order by turn, l.replay_id
 """
 
+# All replays of one kind, and which of them are up now: first those that rounds can do, then what they leave.
 _FINAL_REPLAYS = "select distinct group_id as replay_id, group_id, 0 as from_key, null::date as valid_to from matching.groups"
 _EPOCH_REPLAYS = "select replay_id, group_id, from_key, valid_to from matching.epochs where is_grouped"
+_FOR_ROUNDS = f"""
+create or replace table matching.book_replays as
+select *, from_key as base_key from ({{replays}}) where group_id in ({ELIGIBLE})
+"""
+_FOR_TURNS = """
+create or replace table matching.book_replays as
+select r.* replace (greatest(r.from_key, s.event_key) as from_key), r.from_key as base_key
+from ({replays}) as r
+left join matching.round_stops as s on r.replay_id = s.replay_id
+where s.replay_id is not null or r.replay_id not in (from matching.round_replays)
+"""
 
-# The state before the first event: nothing done yet.
-_FINAL_STATE = """
+# Where each replay stands before its first event. An epoch begins where the replay that holds today stood before the first thing a later
+# reversal changed; what rounds have done already counts too.
+_STATE = """
+create or replace table matching.book_before as
+select r.replay_id, a.receipt_key, a.version_key, a.installment_key, a.amount_minor
+from matching.book_replays as r inner join matching.group_applied as a on r.replay_id = a.replay_id
+union all
+select r.replay_id, a.receipt_key, a.version_key, a.installment_key, a.amount_minor
+from matching.book_replays as r inner join matching.group_applied as a on r.group_id = a.replay_id and a.event_key < r.base_key
+where r.replay_id <> r.group_id;
+
 create or replace table matching.book_money as
-with taken as (select receipt_key, sum(amount_minor) as amount_minor from matching.reversed_parts group by receipt_key)
+with spent as (
+    select replay_id, receipt_key, sum(amount_minor) as amount_minor
+    from (
+        select replay_id, receipt_key, amount_minor from matching.book_before
+        union all
+        select r.replay_id, b.receipt_key, b.amount_minor
+        from matching.book_replays as r
+        inner join matching.book_returns as b on r.replay_id <> r.group_id and r.group_id = b.replay_id and b.event_key < r.base_key
+    )
+    group by all
+),
+
+taken as (
+    select r.replay_id, t.receipt_key, sum(t.amount_minor) as amount_minor
+    from matching.book_replays as r
+    inner join matching.group_receipts as g on r.group_id = g.group_id
+    inner join matching.reversed_parts as t on g.receipt_key = t.receipt_key and (r.valid_to is null or t.returned_on < r.valid_to)
+    group by all
+)
 
 select
-    g.group_id as replay_id,
+    r.replay_id,
     g.receipt_key,
     g.target_id,
     g.spill_target_id,
     (g.amount_minor - coalesce(t.amount_minor, 0))::bigint as known_minor,
-    known_minor as left_minor
-from matching.group_receipts as g
-left join taken as t on g.receipt_key = t.receipt_key;
+    (known_minor - coalesce(s.amount_minor, 0))::bigint as left_minor
+from matching.book_replays as r
+inner join matching.group_receipts as g on r.group_id = g.group_id and (r.valid_to is null or g.received_date < r.valid_to)
+left join taken as t on r.replay_id = t.replay_id and g.receipt_key = t.receipt_key
+left join spent as s on r.replay_id = s.replay_id and g.receipt_key = s.receipt_key;
 
 create or replace table matching.book_paid as
-select g.group_id as replay_id, g.version_key, 0::bigint as paid_minor
-from matching.groups as g inner join matching.book_versions as v on g.version_key = v.version_key
+with paid as (select replay_id, version_key, sum(amount_minor) as amount_minor from matching.book_before group by all)
+
+select r.replay_id, g.version_key, coalesce(p.amount_minor, 0)::bigint as paid_minor
+from matching.book_replays as r
+inner join matching.groups as g on r.group_id = g.group_id
+inner join matching.book_versions as v on g.version_key = v.version_key
+left join paid as p on r.replay_id = p.replay_id and g.version_key = p.version_key
 where v.is_in_order;
 
 create or replace table matching.book_dues as
-select g.group_id as replay_id, d.version_key, d.installment_key, d.amount_minor as left_minor
-from matching.groups as g
-inner join matching.book_versions as v on g.version_key = v.version_key
-inner join matching.book_lines as d on v.version_key = d.version_key
-where not v.is_in_order
-"""
-
-# An epoch begins where the replay that holds today stood before the first thing a later reversal changed.
-_EPOCH_STATE = """
-create or replace table matching.book_money as
-with applied as (
-    select e.replay_id, a.receipt_key, a.amount_minor
-    from matching.epochs as e inner join matching.group_applied as a on e.group_id = a.replay_id and a.event_key < e.from_key
-    where e.is_grouped
-    union all
-    select e.replay_id, r.receipt_key, r.amount_minor
-    from matching.epochs as e inner join matching.book_returns as r on e.group_id = r.replay_id and r.event_key < e.from_key
-    where e.is_grouped
-),
-
-spent as (select replay_id, receipt_key, sum(amount_minor) as amount_minor from applied group by all),
-
-known as (
-    select
-        e.replay_id,
-        g.receipt_key,
-        g.target_id,
-        g.spill_target_id,
-        (g.amount_minor - coalesce(sum(t.amount_minor), 0))::bigint as known_minor
-    from matching.epochs as e
-    inner join matching.group_receipts as g on e.group_id = g.group_id and g.received_date < e.valid_to
-    left join matching.reversed_parts as t on g.receipt_key = t.receipt_key and t.returned_on < e.valid_to
-    where e.is_grouped
-    group by e.replay_id, g.receipt_key, g.target_id, g.spill_target_id, g.amount_minor
-)
-
-select k.*, (k.known_minor - coalesce(s.amount_minor, 0))::bigint as left_minor
-from known as k left join spent as s on k.replay_id = s.replay_id and k.receipt_key = s.receipt_key;
-
-create or replace table matching.book_paid as
-select e.replay_id, g.version_key, coalesce(sum(a.amount_minor), 0)::bigint as paid_minor
-from matching.epochs as e
-inner join matching.groups as g on e.group_id = g.group_id
-inner join matching.book_versions as v on g.version_key = v.version_key
-left join matching.group_applied as a on e.group_id = a.replay_id and g.version_key = a.version_key and a.event_key < e.from_key
-where e.is_grouped and v.is_in_order
-group by all;
-
-create or replace table matching.book_dues as
 with changes as (
-    select replay_id, event_key, installment_key, -amount_minor as amount_minor from matching.group_applied
-    union all
-    select replay_id, event_key, installment_key, amount_minor from matching.book_debits
+    select replay_id, installment_key, sum(amount_minor) as amount_minor
+    from (
+        select replay_id, installment_key, -amount_minor as amount_minor from matching.book_before
+        union all
+        select r.replay_id, d.installment_key, d.amount_minor
+        from matching.book_replays as r
+        inner join matching.book_debits as d on r.replay_id <> r.group_id and r.group_id = d.replay_id and d.event_key < r.base_key
+    )
+    group by all
 )
 
-select e.replay_id, d.version_key, d.installment_key, (d.amount_minor + coalesce(sum(c.amount_minor), 0))::bigint as left_minor
-from matching.epochs as e
-inner join matching.groups as g on e.group_id = g.group_id
+select r.replay_id, d.version_key, d.installment_key, (d.amount_minor + coalesce(c.amount_minor, 0))::bigint as left_minor
+from matching.book_replays as r
+inner join matching.groups as g on r.group_id = g.group_id
 inner join matching.book_versions as v on g.version_key = v.version_key
 inner join matching.book_lines as d on v.version_key = d.version_key
-left join changes as c on e.group_id = c.replay_id and d.installment_key = c.installment_key and c.event_key < e.from_key
-where e.is_grouped and not v.is_in_order
-group by e.replay_id, d.version_key, d.installment_key, d.amount_minor;
+left join changes as c on r.replay_id = c.replay_id and d.installment_key = c.installment_key
+where not v.is_in_order;
 
 insert into matching.book_charges
-select e.replay_id, c.event_key, c.returned_by, c.payment_id, c.commitment_key, c.amount_minor, c.problem
-from matching.epochs as e inner join matching.book_charges as c on e.group_id = c.replay_id and c.event_key < e.from_key
-where e.is_grouped
+select r.replay_id, c.event_key, c.returned_by, c.payment_id, c.commitment_key, c.amount_minor, c.problem
+from matching.book_replays as r
+inner join matching.book_charges as c on r.replay_id <> r.group_id and r.group_id = c.replay_id and c.event_key < r.base_key
 """
 
 # Chargebacks ask what a payment amounted to, used or not.
@@ -606,26 +616,35 @@ def replay_groups(con: "duckdb.DuckDBPyConnection") -> None:
     (overlap,) = (model.sql for model in stage_models("matching") if model.table == "applied")
     con.execute(_TABLES)
     con.execute("drop view if exists matching.turn_money; drop view if exists matching.turn_dues")
-    for replays, state in ((_FINAL_REPLAYS, _FINAL_STATE), (_EPOCH_REPLAYS, _EPOCH_STATE)):
-        con.execute(_EVENTS.format(replays=replays))
-        turns = con.execute("select turn, list_sort(list(distinct kind)) from matching.book_events group by turn order by turn").fetchall()
-        if turns:
-            con.execute(state)
-            con.execute(_KNOWN)
-        for turn, kinds in turns:
-            if turn % _FORGET_EVERY == 0:
-                con.execute(_FORGET.format(turn=turn - 1))
-            con.execute(_MONEY.format(turn=turn))
-            if {"credit", "payment", "rest"} & set(kinds):
-                _apply(con, overlap)
-            if "chargeback" in kinds:
-                _charge_back(con)
-            if "refund" in kinds:
-                wanted = (
-                    "select n.replay_id, r.amount_minor as minor from matching.now_up as n"
-                    " inner join matching.returned_rows as r on n.returned_by = r.payment_id where n.kind = 'refund'"
-                )
-                con.execute(_TAKE.format(sources=_REFUNDED, wanted=wanted))
+    for replays in (_FINAL_REPLAYS, _EPOCH_REPLAYS):
+        con.execute(_FOR_ROUNDS.format(replays=replays))
+        if _any(con, "from matching.book_replays"):
+            con.execute(_STATE)
+            settle(con, overlap)
+        con.execute(_FOR_TURNS.format(replays=replays))
+        _take_turns(con, overlap)
+
+
+def _take_turns(con: "duckdb.DuckDBPyConnection", overlap: str) -> None:
+    con.execute(_EVENTS)
+    turns = con.execute("select turn, list_sort(list(distinct kind)) from matching.book_events group by turn order by turn").fetchall()
+    if turns:
+        con.execute(_STATE)
+        con.execute(_KNOWN)
+    for turn, kinds in turns:
+        if turn % _FORGET_EVERY == 0:
+            con.execute(_FORGET.format(turn=turn - 1))
+        con.execute(_MONEY.format(turn=turn))
+        if {"credit", "payment", "rest"} & set(kinds):
+            _apply(con, overlap)
+        if "chargeback" in kinds:
+            _charge_back(con)
+        if "refund" in kinds:
+            wanted = (
+                "select n.replay_id, r.amount_minor as minor from matching.now_up as n"
+                " inner join matching.returned_rows as r on n.returned_by = r.payment_id where n.kind = 'refund'"
+            )
+            con.execute(_TAKE.format(sources=_REFUNDED, wanted=wanted))
 
 
 def _apply(con: "duckdb.DuckDBPyConnection", overlap: str) -> None:

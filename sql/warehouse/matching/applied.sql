@@ -1,6 +1,6 @@
 -- grain: one row per line, receipt and installment it pays a part of
 -- description: The allocation itself: the overlap of two running totals, money in and money due, found by merging their breakpoints and one
---   ordered window. A join of the two totals by range would be quadratic on a long plan. warehouse/allocation.py repeats it for every turn.
+--   ordered window. A join of the two totals by range would be quadratic on a long plan. warehouse/allocation.py and rounds.py repeat it.
 -- columns:
 --   line_id: the line
 --   receipt_key: receipt

@@ -1,5 +1,5 @@
 -- grain: one row per replay of a group, event, receipt and installment it pays a part of
--- description: Where the money of groups went. Filled turn by turn by warehouse/allocation.py.
+-- description: Where the money of groups went. Filled by warehouse/allocation.py, in rounds and turns.
 -- columns:
 --   replay_id: group_id for the replay that holds today, else that of an epoch
 --   event_key: event that applied it

@@ -3,10 +3,10 @@
 In tests hypothesis is the source, so that a book that fails shrinks; `soak.py` uses plain random numbers, which are faster.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 from .books import OVERPAYMENT_RULES, Book, Decision, Installment, Payment, Version, day
 
@@ -26,6 +26,7 @@ class Household:
     currencies: list[str]
     rules: tuple[str, ...]
     amounts: list[int]
+    payment_counts: ClassVar = (1, 8)
 
     def usually(self, value: Any, *others: Any) -> Any:
         """Mostly one value, so that the facts of a book meet each other."""
@@ -118,15 +119,55 @@ class Household:
         return [Decision(payment.payment_id, target, n, amount) for n, (target, amount) in enumerate(zip(targets, amounts, strict=True), 1)]
 
 
-def random_book(rng: Random, households: int) -> Book:
+class Crowd(Household):
+    """One customer with several commitments, one version each, and much money for all of them, of which at most some bounces."""
+
+    payment_counts: ClassVar = (8, 24)
+
+    def versions(self) -> list[Version]:
+        versions = []
+        for commitment_id in COMMITMENTS[: self.rng.choice([1, 2, 3, 3, 4])]:
+            agreed_on, rule, cancelled_on = self.on(0, 6), self.rng.choice(self.rules), self.usually(None, self.on(10, 30))
+            dues = self.installments(agreed_on) + self.installments(agreed_on)
+            dues = [replace(due, sequence=n) for n, due in enumerate(sorted(dues, key=lambda due: due.due_date), 1)]
+            names = (commitment_id + self.name, 1, "plan", "K1" + self.name, self.currencies[0])
+            versions.append(Version(*names, agreed_on, dues, [], "approve", cancelled_on, rule))
+        return versions
+
+    def payment(self, number: int) -> Payment:
+        direction = self.rng.choice([None, None, None, *COMMITMENTS[:3]])
+        return replace(
+            super().payment(number),
+            customer_id="K1" + self.name,
+            currency=self.currencies[0],
+            commitment_id=self.named(direction),
+            invoice_id=None,
+            reference=None,
+        )
+
+    def money_back(self, number: int, paid: list[Payment]) -> Payment:
+        payment = self.rng.choice(paid)
+        amount = self.rng.choice([payment.amount_minor, payment.amount_minor // 2 or 1])
+        on = payment.received_date + timedelta(self.rng.randint(0, 10))
+        return replace(
+            payment,
+            payment_id=f"B-{number}{self.name}",
+            received_date=on,
+            amount_minor=amount,
+            kind="reversal",
+            reverses_payment_id=payment.payment_id,
+        )
+
+
+def random_book(rng: Random, households: int, kind: type[Household] = Household) -> Book:
     book = Book(as_of=START + timedelta(rng.choice([45, 45, 45, 25])), window_days=rng.choice([0, 3, 7]))
     for number in range(households):
         rules = rng.choice([OVERPAYMENT_RULES, OVERPAYMENT_RULES, ("next",), ("spread",), ("hold",), ("last",)])
         currencies = rng.choice([["USD"], ["USD"], ["JPY", "USD"], ["KWD", "USD", "JPY"]])
-        household = Household(rng, f"{number:02}", currencies, rules, rng.sample(AMOUNTS, rng.randint(1, 4)))
+        household = kind(rng, f"{number:02}", currencies, rules, rng.sample(AMOUNTS, rng.randint(1, 4)))
         versions = household.versions()
         book.versions += versions
-        paid = [household.payment(n) for n in range(rng.randint(1, 8))]
+        paid = [household.payment(n) for n in range(rng.randint(*kind.payment_counts))]
         book.payments += paid
         book.payments += [household.money_back(n, paid) for n in range(rng.choice([0, 1, 2, 3, 4]))]
         for payment in paid:

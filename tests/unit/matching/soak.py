@@ -14,8 +14,10 @@ from random import Random
 
 import duckdb
 
+from ptp_pipeline.warehouse import rounds
+
 from .books import Book, Version, match
-from .generators import START, random_book
+from .generators import START, Crowd, Household, random_book
 from .oracle import replay
 from .told import allocations_by_history_key, difference, known_allocations, known_debits, told_by_oracle, told_by_sql
 
@@ -98,14 +100,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0, help="first seed; the next book has the next one")
     parser.add_argument("--households", type=int, default=HOUSEHOLDS)
+    parser.add_argument("--crowds", action="store_true", help="only customers with much money for all of their commitments")
+    parser.add_argument(
+        "--look-ahead", type=int, default=rounds.LOOK_AHEAD, help="how far rounds look ahead: the result must not depend on it"
+    )
     args = parser.parse_args()
+    rounds.LOOK_AHEAD = args.look_ahead
     end = time.monotonic() + args.seconds
     for seed in count(args.seed):
         if time.monotonic() > end:
             print(f"{seed - args.seed} books of {args.households} households agree (seeds {args.seed} to {seed - 1}).")  # noqa: T201
             return 0
         rng = Random(seed)
-        book = random_book(rng, args.households)
+        book = random_book(rng, args.households, Crowd if args.crowds else Household)
         known_dates = [START + timedelta(rng.randint(2, 44)) for _ in range(3)]
         known_dates = [d for d in known_dates if d <= book.as_of]
         if disagreements(book, known_dates):

@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ptp_pipeline.warehouse import rounds
+
 from .books import Book, match
-from .generators import START, random_book
+from .generators import START, Crowd, random_book
 from .oracle import replay
 from .soak import disagreements
 from .told import allocations_by_history_key, known_allocations, known_debits, told_by_oracle, told_by_sql
@@ -42,6 +45,17 @@ def test_every_payment_allocation_debit_and_return_equals_the_plain_replay_today
     book: Book, known_dates: list[date]
 ) -> None:
     found = disagreements(book, [known_on for known_on in known_dates if known_on <= book.as_of])
+    assert not found, "\n".join(found)
+
+
+@settings(max_examples=4, **SLOW_IS_FINE)
+@given(st.randoms(use_true_random=False).map(lambda rng: random_book(rng, 3, Crowd)), st.integers(1, 3))
+@example(random_book(Random(1), 12, Crowd), 1)
+@example(random_book(Random(2), 12, Crowd), 2)
+def test_much_shared_money_done_in_rounds_equals_the_plain_replay_however_far_they_look_ahead(book: Book, look_ahead: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounds, "LOOK_AHEAD", look_ahead)
+        found = disagreements(book, [START + timedelta(20)])
     assert not found, "\n".join(found)
 
 

@@ -196,6 +196,21 @@ def test_shared_money_pays_what_is_due_then_by_rule_next_spread_last_and_never_w
     assert told.unapplied() == {"P-3": 90}
 
 
+def test_shared_money_is_spread_over_the_installments_of_all_commitments_that_spread() -> None:
+    book = plan("spread", 100, 100)
+    book.commit("C-8", "02-01", ("03-10", 100), ("04-10", 100), rule="spread")
+    book.pay("P-1", "02-10", 40)
+    book.pay("P-2", "03-10", 250)
+    told = settle(book).story()
+    assert told[:4] == [f"02-10 P-1 pays 10 of {place}" for place in ("C-8/1", "C-8/2", "C-9/1", "C-9/2")]
+    assert told[4:] == [
+        "03-10 P-2 pays 90 of C-8/1",
+        "03-10 P-2 pays 35 of C-8/2",
+        "03-10 P-2 pays 90 of C-9/1",
+        "03-10 P-2 pays 35 of C-9/2",
+    ]
+
+
 def test_shared_money_that_a_commitment_holds_is_released_there() -> None:
     book = Book()
     book.commit("C-1", "02-01", ("03-01", 100), ("04-01", 100), rule="hold")
@@ -258,6 +273,14 @@ def test_credit_of_several_payments_is_spread_as_one_sum() -> None:
         "02-20 P-2 pays 16 of C-9 v2/2",
         "02-20 P-2 pays 24 of C-9 v2/3",
     ]
+
+
+def test_spread_credit_is_rounded_to_the_nearest() -> None:
+    """80 in three: 27, 27 and 26."""
+    book = plan("hold", 300)
+    book.commit("C-9", "02-20", ("04-10", 100), ("05-10", 100), ("06-10", 100), rule="spread")
+    book.pay("P-1", "02-10", 80)
+    assert settle(book).story() == [f"02-20 P-1 pays {amount} of C-9 v2/{n}" for n, amount in ((1, 27), (2, 27), (3, 26))]
 
 
 def test_credit_of_several_payments_goes_to_the_last_installment_first() -> None:

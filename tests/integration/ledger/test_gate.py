@@ -260,7 +260,7 @@ _ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
         "update pg_catalog.pg_trigger set tgenabled = 'D'",
         "insert into ptp.visit default values",
         "update ptp.visit set actor = 'sue', role = 'supervisor', is_person = true",
-        "select ptp.show_person('sue', 'supervisor', 'token')",
+        "select ptp.show_person('sue', 'supervisor', 'token', array['approve'])",
         "select ptp.check_approval()",
         "select ptp.settle_versions()",
         "select ptp.renew_claims('PLAN-1')",

@@ -131,8 +131,7 @@ def test_new_terms_take_the_place_of_the_old_and_both_count_until_decided(desk, 
         renegotiate(100_001, 5)
     renegotiate(10_000, 5)
     assert "200.00 USD is left" in str(refusal(desk, "P-2", 20_001, "A"))
-    with desk.as_("sue") as tx:
-        approvals.decide(tx, [("P-1", 2)], "approve", "yes", "cli")
+    desk.decide("sue", ("P-1", 2))
     promise(desk, "P-3", 90_000, "A")
 
 

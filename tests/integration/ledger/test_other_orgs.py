@@ -77,8 +77,8 @@ def theirs(desk, new, tmp_path):
     for name in ("PLAN-1", "PLAN-2", "PLAN-3", "PLAN-9"):
         team.log(name, owner=MARK, note=MARK, customer_id="C-1")
     team.receive()
+    team.decide("sue", ("PLAN-3", 1), ("PLAN-9", 1), reason=MARK)
     with team.as_("sue") as tx:
-        approvals.decide(tx, [("PLAN-3", 1), ("PLAN-9", 1)], "approve", MARK, "cli")
         overrides.set_target(tx, "PAY-9", "PLAN-9", MARK)
         overrides.set_target(tx, "PAY-1", "PLAN-1", MARK)
         commitments.cancel(tx, "PLAN-3", DAY, MARK)
@@ -118,9 +118,10 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
             ("cara", lambda tx: commitments.renegotiate(tx, "PLAN-9", later, "r")),
         ],
         "approvals.decide": [
-            ("sue", lambda tx: approvals.decide(tx, [theirs], "approve", "r", "cli")),
-            ("sue", lambda tx: approvals.decide(tx, [plan], "approve", "r", "cli")),
+            ("sue", lambda tx: approvals.decide(tx, [theirs], "approve", "r", "cli", {theirs: []})),
+            ("", lambda _: desk.decide("sue", plan)),
         ],
+        "approvals.turnaround": [("sue", approvals.turnaround)],
         "approvals.issue_code": [
             ("sue", lambda tx: approvals.issue_code(tx, [theirs])),
             ("sue", lambda tx: approvals.issue_code(tx, [("PLAN-3", 1)])),
@@ -133,6 +134,10 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
         ],
         "commitments.pause": each("cara", ("PLAN-1", "PLAN-9"), lambda tx, name: commitments.pause(tx, name, DAY, "r")),
         "commitments.resume": each("cara", ("PLAN-1", "PLAN-9"), lambda tx, name: commitments.resume(tx, name, DAY, "r")),
+        "commitments.close": each("sue", ("PLAN-3", "PLAN-9"), lambda tx, name: commitments.close(tx, name, DAY, "r")),
+        "commitments.withdraw": each("cara", ("PLAN-3", "PLAN-9"), lambda tx, name: commitments.withdraw(tx, name, DAY, "r")),
+        "commitments.newest": each("cara", ("PLAN-1", "PLAN-9"), commitments.newest),
+        "commitments.customer_standing": each("cara", ("C-1", MARK), lambda tx, name: commitments.customer_standing(tx, name, "USD")),
         "commitments.cancel": each("sue", ("PLAN-1", "PLAN-9"), lambda tx, name: commitments.cancel(tx, name, DAY, "r")),
         "overrides.set_target": each("cara", ("PLAN-1", "PLAN-9"), lambda tx, name: overrides.set_target(tx, "PAY-9", name, "r")),
         "overrides.split": [

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.ledger import approvals, audit, commitments, overrides, policies, transitions
+from ptp_pipeline.ledger import audit, commitments, overrides, policies, transitions
 from ptp_pipeline.ledger.connection import Actor
 
 PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
@@ -30,8 +30,8 @@ def book(desk):
     desk.log(MINE, owner="Cara")
     desk.log(BY_MAIL, who="sue", owner="CARA@example.com")
     desk.log(THEIRS, who="carl")
+    desk.decide("sam", (MINE, 1), (THEIRS, 1))
     with desk.as_("sam") as tx:
-        approvals.decide(tx, [(MINE, 1), (THEIRS, 1)], "approve", "fine", "cli")
         for commitment in (MINE, THEIRS):
             commitments.pause(tx, commitment, DAY, "hospital")
             overrides.set_target(tx, f"PAY-{commitment}", commitment, "told so")

@@ -180,9 +180,10 @@ def test_wrong_approval_codes_are_slowed_down_and_a_real_one_is_burnt_meanwhile(
     with pytest.raises(Refused, match="already used"):
         approvals.decide_with_code(desk.ledger, desk.org, "sue", code, [("P-1", 1)], "approve", "fine", "cli")
     assert desk.status("P-1") == "pending_approval"
+    shown = desk.schedules(("P-1", 1))
     with desk.as_("sue") as tx:
-        code = approvals.issue_code(tx, [("P-1", 1)])
-    approvals.decide_with_code(desk.ledger, desk.org, "sue", code, [("P-1", 1)], "approve", "fine", "cli")
+        code = approvals.issue_code(tx, [("P-1", 1)], schedules=shown)
+    approvals.decide_with_code(desk.ledger, desk.org, "sue", code, [("P-1", 1)], "approve", "fine", "cli", shown)
     assert desk.status("P-1") == "active"
 
 

@@ -55,8 +55,7 @@ def test_a_token_to_read_logs_approves_and_manages_nothing(desk):
             act(tx)
     with pytest.raises(Refused, match="this needs log"):
         desk.log("P-2", reader)
-    with desk.as_(sign_in(desk, token_for(desk, "sue", ["approve"]))) as tx:
-        approvals.decide(tx, [("P-1", 1)], "approve", "fine", "cli")
+    desk.decide(sign_in(desk, token_for(desk, "sue", ["approve"])), ("P-1", 1))
     assert desk.status("P-1") == "active"
 
 

@@ -28,7 +28,7 @@ STEPS = {
     "matching": "the matching stage, Parquet to Parquet",
     "same": "matching again on 1 thread, with 1 GB, and on shuffled rows: the same tables must come out",
     "run": "the whole `ptp run`: CSV in the inbox to published files",
-    "increment": "a further `ptp run` after a file of 1,000 payments was dropped",
+    "increment": "a further `ptp run` after a small file was dropped: 1,000 payments on 5 million",
     "loop": "csv and Decimal in plain Python (even book)",
     "pandas": "cumulated sums and as-of merges in pandas (even book)",
 }
@@ -194,6 +194,8 @@ class Bench:
         result = Result(rows, variant, step, ratio=figures["seconds"] / floor_seconds, detail=found, **figures)
         self.results.append(result)
         say(f"  {step}: {result.seconds:.2f} s, {result.ratio:.1f}x, {result.peak_mb:,.0f} MB")
+        if scope := found.get("scope"):
+            say(f"    {scope}")
         for stage, seconds in found.get("stages", {}).items():
             say(f"    {stage}: {seconds:.1f} s")
 

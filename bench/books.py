@@ -27,7 +27,7 @@ VARIANTS = {
     " payments name their plan, 5 % an invoice or reference, 10 % nothing",
     "skewed": "as even, but one plan holds a tenth of both payments and installments",
 }
-INCREMENT_ROWS = 1000
+INCREMENT_ROWS = 1000  # on 5 million payments; on smaller books as large a share, so that it concerns a few of the customers only
 MOST_INSTALLMENTS = 100_000  # of one plan: the ledger takes no more
 _PER_PLAN = 52
 
@@ -265,7 +265,7 @@ def _generate(book: Book, seed: int) -> "duckdb.DuckDBPyConnection":
         "big": big,
         "per_plan": _PER_PLAN,
         "plan_count": plan_count,
-        "increment": INCREMENT_ROWS,
+        "increment": min(INCREMENT_ROWS, max(10, book.rows // 5000)),
         "customer": _CUSTOMER[book.variant],
         "rule": _RULE[book.variant],
         "is_mixed": str(book.variant == "mixed").lower(),

@@ -202,15 +202,24 @@ def after_run(book: Book, options: Namespace) -> dict[str, Any]:
     """Not a contestant: seconds of each step of a finished run, and what it published."""
     from ptp_pipeline.instance import instance
     from ptp_pipeline.ledger.connection import Ledger
+    from ptp_pipeline.warehouse.increment import SCOPE
 
     settings = _run_settings(book, options)
     with instance(settings, Ledger(settings)) as dagster:
         steps = dagster.get_run_step_stats(options.run_id)
     in_order = sorted(steps, key=lambda step: step.start_time or 0)
     seconds = {step.step_key: round((step.end_time or 0) - (step.start_time or 0), 2) for step in in_order}
-    build = settings.current_build(org.ORG)
-    published = next(build.rglob("allocations.parquet"))
-    return {"stages": seconds, "allocated": _allocated_in(published, "amount * 100"), "published_mb": _size_mb(build.resolve())}
+    build = settings.current_build(org.ORG).resolve()
+    scope = json.loads((settings.warehouse(org.ORG) / SCOPE).read_text(encoding="utf-8"))["words"]
+    return {"stages": seconds, "scope": scope, "allocated": _published(build / "ptp.duckdb"), "published_mb": _size_mb(build)}
+
+
+def _published(database: Path) -> tuple[Any, ...]:
+    """What a build says was allocated. Its DuckDB file has every table; a long one has no Parquet file."""
+    import duckdb
+
+    with duckdb.connect(database, read_only=True) as con:
+        return _allocated(con, "allocations", "amount * 100")
 
 
 def _size_mb(folder: Path) -> float:

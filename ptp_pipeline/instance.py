@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import CHECKOUT, Settings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _GRACE_SECONDS = 60
+_KEEPING: "WeakSet[DagsterInstance]" = WeakSet()
 
 
 def prepare(settings: Settings, ledger: Ledger | None = None) -> dict[str, str]:
@@ -43,6 +45,9 @@ def instance(settings: Settings, ledger: Ledger | None = None) -> Iterator["Dags
 
 def keep_connections(instance: "DagsterInstance") -> None:
     """Let this process keep its connections to Dagster's storage: it opens one per call otherwise, over a thousand in a run."""
+    if instance in _KEEPING:
+        return
+    _KEEPING.add(instance)
     instance.optimize_for_webserver(statement_timeout=120_000, pool_recycle=3600, max_overflow=20)
 
 

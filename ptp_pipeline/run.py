@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.instance import end_dead_runs, ensure_partition, instance
+from ptp_pipeline.instance import end_dead_runs, ensure_partition, instance, keep_connections
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import Settings
 
@@ -55,6 +55,7 @@ def run_org(
         raise Refused(f"There is no org {org!r}.", f"Known: {', '.join(sorted(zones)) or 'none yet'}. Make one with `ptp org add`.")
     day = business_day(as_of.isoformat() if as_of else "", zones[org])
     with instance(settings, ptp.ledger) as dagster:
+        keep_connections(dagster)  # planning a run asks for the org's partition once per table
         ensure_partition(dagster, org)
         end_dead_runs(dagster, ptp.ledger, datetime.now(UTC))
         result = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import dagster as dg
@@ -32,6 +33,7 @@ def model_specs(stage: str) -> list[dg.AssetSpec]:
     """Asset specs made from the headers and references of the stage's models. Helper tables stay out of the lineage."""
     models = {m.name: m for m in stage_models(stage)}
 
+    @cache
     def visible_references(name: str) -> set[str]:
         found: set[str] = set()
         for reference in models[name].references:

@@ -9,7 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ class Model:
     def name(self) -> str:
         return f"{self.stage}.{self.table}"
 
-    @property
+    @cached_property
     def references(self) -> frozenset[str]:
         """Names (`stage.table`) of the tables this one reads, and of the one whose Python step makes what it reads."""
         read = {f"{s}.{t}" for s, t in _REFERENCE.findall(_COMMENT.sub("", self.sql))}
@@ -261,7 +261,7 @@ class Warehouse:
         """What the current ledger snapshot answers for: the one row of ledger.params."""
         con = self.connect(["ledger"])
         try:
-            names = [column for column, _ in table_stats(con, "ledger.params").columns]
+            names = [column for column, _ in columns_of(con, "ledger.params")]
             return dict(zip(names, con.execute("from ledger.params").fetchall()[0], strict=True))
         finally:
             con.close()
@@ -316,13 +316,13 @@ def create_table(con: "duckdb.DuckDBPyConnection", model: Model, relation: str =
         stored = stored_table(relation)
         con.execute(f"create schema if not exists {stored.rsplit('.', 1)[0]}")
         con.execute(f"create table {stored} as\n{model.sql}")
-        names = [name for name, _ in table_stats(con, stored).columns]
+        names = [name for name, _ in columns_of(con, stored)]
         written = [f"({model.sentences[name]}) as {name}" if name in model.sentences else name for name in model.columns]
         written += [name for name in names if name not in model.columns]
         con.execute(f"create view {relation} as select {', '.join(written)} from {stored}")
     else:
         con.execute(f"create {'view' if model.is_view else 'table'} {relation} as\n{model.sql}")
-    actual = [name for name, _ in table_stats(con, relation).columns]
+    actual = [name for name, _ in columns_of(con, relation)]
     if actual != list(model.columns):
         raise ModelError(f"{model.name}: header says {list(model.columns)}, statement gives {actual}")
 
@@ -334,6 +334,10 @@ def stored_table(relation: str) -> str:
 
 
 def table_stats(con: "duckdb.DuckDBPyConnection", table: str) -> TableStats:
-    columns = tuple((row[0], row[1]) for row in con.execute(f"describe {table}").fetchall())
     (rows,) = con.execute(f"select count(*) from {table}").fetchall()[0]
-    return TableStats(rows=rows, columns=columns)
+    return TableStats(rows=rows, columns=columns_of(con, table))
+
+
+def columns_of(con: "duckdb.DuckDBPyConnection", table: str) -> tuple[tuple[str, str], ...]:
+    """Names and types of a table's columns, in order, without counting its rows."""
+    return tuple((row[0], row[1]) for row in con.execute(f"describe {table}").fetchall())

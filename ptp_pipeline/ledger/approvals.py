@@ -70,8 +70,9 @@ def decide(
         raise problem
     rows = tx.all(
         "select d.commitment_id, d.version, d.decision, d.reason, d.terms_digest, d.schedule_digest, d.decided_by, d.decided_role,"
+        # left join: beside an empty table Postgres would not call the function at all
         " d.decided_at, v.logged_at from ptp.decide(%s, %s::jsonb, %s, %s, %s) as d"
-        " join ptp.commitment_version v using (org_id, commitment_id, version)",
+        " left join ptp.commitment_version v using (org_id, commitment_id, version)",
         [proof(tx), _as_json(items, schedules), decision, reason, channel],
     )
     hours = _business_hours(policies.current(tx), [(row.pop("logged_at"), row["decided_at"]) for row in rows])

@@ -38,7 +38,7 @@ create table ledger.kind_policy as select unnest(['promise', 'repeating_promise'
     0::decimal(9, 4) as tolerance_percent;
 create table raw.files as select 'f00d' as file_sha256, 1::bigint as file_sequence, 'payments' as feed, 'p.csv' as file_name,
     timestamp '2026-01-01 08:00:00' as received_at, 9::bigint as rows_in, 9::bigint as rows_loaded, 0::bigint as rows_quarantined,
-    0::bigint as rows_duplicate;
+    0::bigint as rows_duplicate, null::varchar as duplicate_of;
 create table raw.quarantine as select 'payments' as feed, 'p.csv' as file_name, 'f00d' as file_sha256, 3 as line_number,
     'amount' as column_name, '=1+1' as value, 'amount_format' as rule, 'It is not an amount.' as message;
 """

@@ -795,7 +795,7 @@ end $$;
 create function ptp.refresh_statistics() returns void language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
-  analyze ptp.commitment, ptp.commitment_version, ptp.approval, ptp.feed_line, ptp.promise_claim;
+  analyze ptp.commitment, ptp.commitment_version, ptp.approval, ptp.feed_line, ptp.promise_claim, ptp.version_invoice;
 end $$;
 grant execute on function ptp.refresh_statistics to ptp_pipeline;
 

@@ -592,7 +592,9 @@ begin
     join ptp.commitment c on c.org_id = f.org_id and c.commitment_id = f.commitment_id
     cross join lateral (select row(f.*)::ptp.commitment_version as v) as r
     cross join lateral (
-      select ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed) as is_granted,
+      -- Where the customer stands is read only for what depends on it: plans of a file have none of it.
+      select case when ptp.policy_grants(r.v, p.policy, null) then ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed)
+                  else false end as is_granted,
              ptp.rationale_missing(r.v, c.note, p.policy) as missing
     ) as g
   ) as d

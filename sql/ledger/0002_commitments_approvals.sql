@@ -807,6 +807,7 @@ create view ptp.commitment_version_state with (security_invoker = true) as
 select
   x.*,
   case
+    when x.decision is distinct from 'approve' and x.cancelled_on is not null then 'cancelled'
     when x.decision = 'reject' then 'rejected'
     when x.decision = 'send_back' then 'draft'
     when x.cancelled_on is not null then case x.ended_by when 'close' then 'closed' else 'cancelled' end

@@ -205,6 +205,14 @@ def test_terms_without_the_rationale_policy_asks_for_are_sent_back_by_the_gate_a
     desk.decide("sue", ("PLAN-1", 2))
 
 
+def test_what_was_sent_back_and_then_withdrawn_is_no_draft_any_more(desk):
+    set_policy(desk, rationale=["plan"])
+    assert desk.log("PLAN-1").status == "draft"
+    with desk.as_("cara") as tx:
+        commitments.withdraw(tx, "PLAN-1", dt.date(2026, 3, 9), "customer called it off")
+    assert desk.status("PLAN-1") == "cancelled"
+
+
 def test_a_note_is_a_rationale_and_a_granted_promise_needs_none(desk):
     set_policy(desk, rationale=["plan", "promise"])
     assert desk.log("PLAN-1", note="as agreed with their CFO").status == "pending_approval"

@@ -222,23 +222,6 @@ begin
 end $$;
 create trigger check_commitment before insert on ptp.commitment for each row execute function ptp.check_commitment();
 
-create function ptp.check_override() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
-as $$
-declare
-  earlier record;
-begin
-  perform ptp.lock_org();
-  new.decided_by := ptp.author('assign payments');
-  new.decided_at := clock_timestamp();
-  select o.commitment_id, o.decided_by into earlier from ptp.payment_override o
-  where o.org_id = new.org_id and o.payment_id = new.payment_id order by o.override_id desc limit 1;
-  perform ptp.record('override.set', 'payment', new.payment_id, new.reason,
-                     case when found then jsonb_build_object('commitment_id', earlier.commitment_id, 'decided_by', earlier.decided_by) end,
-                     jsonb_build_object('commitment_id', new.commitment_id));
-  return new;
-end $$;
-create trigger check_override before insert on ptp.payment_override for each row execute function ptp.check_override();
-
 create function ptp.check_version() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
@@ -834,11 +817,8 @@ from (
   left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw', 'close')
 ) as x;
 
-create view ptp.payment_override_current with (security_invoker = true) as
-select distinct on (org_id, payment_id) * from ptp.payment_override order by org_id, payment_id, override_id desc;
-
 grant select on ptp.commitment, ptp.commitment_version, ptp.commitment_event, ptp.payment_override, ptp.feed_line, ptp.approval, ptp.promise_claim,
-  ptp.commitment_version_state, ptp.payment_override_current to ptp_app, ptp_pipeline, ptp_ops;
+  ptp.commitment_version_state to ptp_app, ptp_pipeline, ptp_ops;
 grant insert on ptp.commitment, ptp.commitment_version to ptp_app, ptp_pipeline;
 grant insert on ptp.commitment_event, ptp.payment_override to ptp_app;
 grant insert on ptp.feed_line to ptp_pipeline;

@@ -162,9 +162,8 @@ def _exposure(item: "PendingItem", policy: "Policy") -> Exposure:
     from ptp_pipeline.domain.money import exponent
 
     caps, standing = policy.approval.caps.get("supervisor"), item.standing
-    own_used = item.in_force.payable_minor if item.in_force else 0
-    used = standing.used_minor + own_used
-    in_process = standing.in_process_minor + max(item.terms.payable_minor - own_used, 0)
+    used = standing.used_minor + standing.own_minor
+    in_process = standing.in_process_minor + max(item.terms.payable_minor - standing.own_minor, 0)
     cap = None if caps is None or caps.exposure is None else int(caps.exposure.scaleb(exponent(item.terms.currency)))
     return Exposure(used, in_process, cap, None if cap is None else cap - used - in_process)
 

@@ -259,13 +259,15 @@ def _add_months(day: dt.date, months: int) -> dt.date:
 class Standing:
     """What a customer has promised already under other commitments in this currency, and owes in all; minor units.
 
-    `earlier_minor` is the part of what waits that was submitted before the terms in question: it has its place already.
+    `earlier_minor` is the part of what waits that was submitted before the terms in question: it has its place already. `own_minor` is
+    what the commitment in question itself has approved and open; it counts in none of the others.
     """
 
     used_minor: int = 0
     in_process_minor: int = 0
     earlier_minor: int = 0
     balance_minor: int | None = None
+    own_minor: int = 0
 
 
 NO_STANDING = Standing()

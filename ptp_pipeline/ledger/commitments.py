@@ -387,7 +387,8 @@ def customer_standing(tx: Transaction, customer_id: str, currency: str) -> Stand
 def _standings(tx: Transaction, customer_ids: Sequence[str]) -> dict[str, Standing]:
     """By commitment of these customers, what its customer has open and waiting beside it."""
     rows = tx.all(
-        "select e.commitment_id, b.balance_minor, sum(e.used_minor) over everything - e.used_minor as used_minor,"
+        "select e.commitment_id, b.balance_minor, e.used_minor as own_minor,"
+        " sum(e.used_minor) over everything - e.used_minor as used_minor,"
         " sum(e.in_process_minor) over everything - e.in_process_minor as in_process_minor,"
         " sum(e.in_process_minor) over (partition by e.customer_id, e.currency order by e.submitted_at, e.commitment_id)"
         "   - e.in_process_minor as earlier_minor"
@@ -405,8 +406,8 @@ def _standings(tx: Transaction, customer_ids: Sequence[str]) -> dict[str, Standi
 
 def _standing(row: Mapping[str, Any]) -> Standing:
     balance = row.get("balance_minor")
-    used, waiting, earlier = (int(row.get(f"{name}_minor") or 0) for name in ("used", "in_process", "earlier"))
-    return Standing(used, waiting, earlier, None if balance is None else int(balance))
+    used, waiting, earlier, own = (int(row.get(f"{name}_minor") or 0) for name in ("used", "in_process", "earlier", "own"))
+    return Standing(used, waiting, earlier, None if balance is None else int(balance), own)
 
 
 def cancel(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:

@@ -231,7 +231,7 @@ create function ptp.changes_inputs(action text) returns boolean language sql imm
 as $$
   select action in ('org.created', 'policy.changed', 'file.accepted', 'commitment.logged', 'commitment.renegotiated', 'commitment.cancelled',
                     'commitment.withdrawn', 'commitment.closed', 'commitment.paused', 'commitment.resumed', 'approval.approved', 'approval.rejected',
-                    'approval.sent_back', 'override.set')
+                    'approval.sent_back', 'override.set', 'override.split', 'override.undone')
 $$;
 
 create function ptp.audit_hash(e ptp.audit_event) returns text language sql stable

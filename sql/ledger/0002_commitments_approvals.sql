@@ -222,23 +222,6 @@ begin
 end $$;
 create trigger check_commitment before insert on ptp.commitment for each row execute function ptp.check_commitment();
 
-create function ptp.check_override() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
-as $$
-declare
-  earlier record;
-begin
-  perform ptp.lock_org();
-  new.decided_by := ptp.author('assign payments');
-  new.decided_at := clock_timestamp();
-  select o.commitment_id, o.decided_by into earlier from ptp.payment_override o
-  where o.org_id = new.org_id and o.payment_id = new.payment_id order by o.override_id desc limit 1;
-  perform ptp.record('override.set', 'payment', new.payment_id, new.reason,
-                     case when found then jsonb_build_object('commitment_id', earlier.commitment_id, 'decided_by', earlier.decided_by) end,
-                     jsonb_build_object('commitment_id', new.commitment_id));
-  return new;
-end $$;
-create trigger check_override before insert on ptp.payment_override for each row execute function ptp.check_override();
-
 create function ptp.check_version() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
@@ -592,7 +575,9 @@ begin
     join ptp.commitment c on c.org_id = f.org_id and c.commitment_id = f.commitment_id
     cross join lateral (select row(f.*)::ptp.commitment_version as v) as r
     cross join lateral (
-      select ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed) as is_granted,
+      -- Where the customer stands is read only for what depends on it: plans of a file have none of it.
+      select case when ptp.policy_grants(r.v, p.policy, null) then ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed)
+                  else false end as is_granted,
              ptp.rationale_missing(r.v, c.note, p.policy) as missing
     ) as g
   ) as d
@@ -795,7 +780,7 @@ end $$;
 create function ptp.refresh_statistics() returns void language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
-  analyze ptp.commitment, ptp.commitment_version, ptp.approval, ptp.feed_line, ptp.promise_claim;
+  analyze ptp.commitment, ptp.commitment_version, ptp.approval, ptp.feed_line, ptp.promise_claim, ptp.version_invoice;
 end $$;
 grant execute on function ptp.refresh_statistics to ptp_pipeline;
 
@@ -805,6 +790,7 @@ create view ptp.commitment_version_state with (security_invoker = true) as
 select
   x.*,
   case
+    when x.decision is distinct from 'approve' and x.cancelled_on is not null then 'cancelled'
     when x.decision = 'reject' then 'rejected'
     when x.decision = 'send_back' then 'draft'
     when x.cancelled_on is not null then case x.ended_by when 'close' then 'closed' else 'cancelled' end
@@ -831,11 +817,8 @@ from (
   left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw', 'close')
 ) as x;
 
-create view ptp.payment_override_current with (security_invoker = true) as
-select distinct on (org_id, payment_id) * from ptp.payment_override order by org_id, payment_id, override_id desc;
-
 grant select on ptp.commitment, ptp.commitment_version, ptp.commitment_event, ptp.payment_override, ptp.feed_line, ptp.approval, ptp.promise_claim,
-  ptp.commitment_version_state, ptp.payment_override_current to ptp_app, ptp_pipeline, ptp_ops;
+  ptp.commitment_version_state to ptp_app, ptp_pipeline, ptp_ops;
 grant insert on ptp.commitment, ptp.commitment_version to ptp_app, ptp_pipeline;
 grant insert on ptp.commitment_event, ptp.payment_override to ptp_app;
 grant insert on ptp.feed_line to ptp_pipeline;

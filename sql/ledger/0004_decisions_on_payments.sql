@@ -38,14 +38,7 @@ as $$
   end
 $$;
 
-create or replace function ptp.changes_inputs(action text) returns boolean language sql immutable
-as $$
-  select action in ('org.created', 'policy.changed', 'file.accepted', 'commitment.logged', 'commitment.renegotiated', 'commitment.cancelled',
-                    'commitment.withdrawn', 'commitment.closed', 'commitment.paused', 'commitment.resumed', 'approval.approved', 'approval.rejected',
-                    'approval.sent_back', 'override.set', 'override.split', 'override.undone')
-$$;
-
-create or replace function ptp.check_override() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+create function ptp.check_override() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
   earlier ptp.payment_override;
@@ -79,10 +72,11 @@ begin
                      ptp.override_terms(earlier) || jsonb_build_object('decided_by', earlier.decided_by), ptp.override_terms(new));
   return new;
 end $$;
+create trigger check_override before insert on ptp.payment_override for each row execute function ptp.check_override();
 
 -- decisions in effect: the newest of every payment, unless it takes the one before back --------------------------------
 
-create or replace view ptp.payment_override_current with (security_invoker = true) as
+create view ptp.payment_override_current with (security_invoker = true) as
 select o.org_id, o.override_id, o.payment_id, o.commitment_id, o.reason, o.decided_by, o.decided_at, o.kind, o.part_commitment_ids,
        o.part_amounts_minor
 from (select distinct on (org_id, payment_id) * from ptp.payment_override order by org_id, payment_id, override_id desc) as o
@@ -97,4 +91,4 @@ cross join lateral unnest(
   case o.kind when 'split' then o.part_amounts_minor else array[null::bigint] end
 ) with ordinality as p (commitment_id, amount_minor, part);
 
-grant select on ptp.payment_override_part to ptp_app, ptp_pipeline, ptp_ops;
+grant select on ptp.payment_override_current, ptp.payment_override_part to ptp_app, ptp_pipeline, ptp_ops;

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
+from ptp_pipeline.cli import previews
 from ptp_pipeline.domain.terms import Standing
 from ptp_pipeline.errors import Refused
 from ptp_pipeline.ledger import approvals, audit, commitments, policies
@@ -109,8 +110,24 @@ def test_new_terms_count_instead_of_the_old_ones_not_on_top(desk, new):
     with desk.as_("cara") as tx:
         commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", agreed_on="2026-03-03", amount_minor=95_000).terms, "interest")
     item = pending(desk)["PLAN-1"]
-    assert (item.standing, item.guardrails) == (Standing(), ["New terms: Supervisor approval required"])
+    assert (item.standing, item.guardrails) == (Standing(own_minor=90_000), ["New terms: Supervisor approval required"])
     desk.decide("sue", ("PLAN-1", 2))
+
+
+def test_the_exposure_an_approver_is_shown_is_what_the_gate_counts(desk, new):
+    set_policy(desk, caps__supervisor__exposure="1000")
+    desk.log("PLAN-1")
+    desk.decide("sue", ("PLAN-1", 1))
+    with desk.as_(PIPELINE) as tx:
+        tx.execute("insert into ptp.commitment_position values (%s, 'PLAN-1', 1, 60000, 30000, 'active')", [desk.org])
+    with desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", agreed_on="2026-03-03", amount_minor=80_000).terms, "longer")
+    with desk.as_("sue") as tx:
+        items, policy = commitments.pending(tx), policies.current(tx)
+        counted = tx.one("select used_minor, in_process_minor from ptp.commitment_exposure where commitment_id = 'PLAN-1'")
+    (shown,) = previews.previews(desk.ledger.settings, items, policy)
+    assert shown.exposure == previews.Exposure(used=30_000, in_process=50_000, cap=100_000, available=20_000)
+    assert counted == {"used_minor": shown.exposure.used, "in_process_minor": shown.exposure.in_process}
 
 
 def test_policy_grants_no_promise_beyond_a_supervisors_exposure(desk):
@@ -186,6 +203,14 @@ def test_terms_without_the_rationale_policy_asks_for_are_sent_back_by_the_gate_a
         again = commitments.renegotiate(tx, "PLAN-1", new("PLAN-1").terms, "lost his main customer, pays by May")
     assert (again.version, again.status) == (2, "pending_approval")
     desk.decide("sue", ("PLAN-1", 2))
+
+
+def test_what_was_sent_back_and_then_withdrawn_is_no_draft_any_more(desk):
+    set_policy(desk, rationale=["plan"])
+    assert desk.log("PLAN-1").status == "draft"
+    with desk.as_("cara") as tx:
+        commitments.withdraw(tx, "PLAN-1", dt.date(2026, 3, 9), "customer called it off")
+    assert desk.status("PLAN-1") == "cancelled"
 
 
 def test_a_note_is_a_rationale_and_a_granted_promise_needs_none(desk):

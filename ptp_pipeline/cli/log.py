@@ -349,10 +349,20 @@ def print_logged(logged: "Logged", org: str) -> None:
     """What became of terms just logged, and what comes next."""
     print(f"Logged {logged.commitment_id}, version {logged.version}: {logged.status.replace('_', ' ')}.")
     if logged.status == "pending_approval":
-        print(f"A supervisor decides: {launcher()} approve {logged.commitment_id} --org {org} --reason TEXT")
+        print(_who_decides(logged, org))
     elif logged.status == "draft":
         print(f"Sent back by policy. {logged.rule_message}")
         print(f"Say why: {launcher()} change renegotiate {logged.commitment_id} --org {org} --reason TEXT")
+
+
+def _who_decides(logged: "Logged", org: str) -> str:
+    """The next step of what waits: the role its guardrails name is the one to ask."""
+    if "nobody may approve this" in logged.rule_message:
+        other = f"{launcher()} change renegotiate {logged.commitment_id} --org {org} --reason TEXT"
+        return f"Nobody may approve it as it is. Other terms: {other}"
+    role = next((r for r in ("legal", "controller") if f"{r.capitalize()} approval required" in logged.rule_message), "supervisor")
+    decides = "Legal decides" if role == "legal" else f"A {role} decides"
+    return f"{decides}: {launcher()} approve {logged.commitment_id} --org {org} --reason TEXT"
 
 
 def _log(who: Session, terms: "Terms", *, yes: bool, as_json: bool, **commitment: Any) -> None:

@@ -175,4 +175,4 @@ def _plain(value: Any) -> str:
 
 
 def _short(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    return json.dumps(value, ensure_ascii=False) if value is None or isinstance(value, dict | list) else value

@@ -190,8 +190,9 @@ def turnaround_in_words(turnaround: "Turnaround") -> str:
     """How fast decisions were, against the target of one business day."""
     if turnaround.median_hours is None:
         return "No decisions by people in the last 30 days."
+    decisions = "1 decision" if turnaround.decisions == 1 else f"{turnaround.decisions} decisions"
     return (
-        f"Turnaround of {turnaround.decisions} decisions in the last 30 days: median {turnaround.median_hours:g} business hours,"
+        f"Turnaround of {decisions} in the last 30 days: median {turnaround.median_hours:g} business hours,"
         f" {turnaround.late} took longer than a business day ({turnaround.day_hours:g} hours)."
     )
 

@@ -58,7 +58,7 @@ def status(*, org: Org, as_json: Json = False) -> None:
         [[r["owner"] or "No owner", r["broken"], output.money(r["outstanding_amount"], r["currency"])] for r in found["owners"]],
     )
     counts = found["counts"]
-    print(f"\n{counts['unmatched_payments']:,} payments unmatched, {counts['quarantined']:,} rows in quarantine.")
+    print(f"\nPayments unmatched: {counts['unmatched_payments']:,}. Rows in quarantine: {counts['quarantined']:,}.")
     if counts["stale_decisions"]:
         print(f"! Decisions on {counts['stale_decisions']:,} payments do not work out: {launcher()} match list --stale --org {org}")
 

@@ -132,6 +132,23 @@ def test_a_collector_cannot_approve_by_name_nor_by_pending(cli: Cli, org: str, t
     assert len(cli("pending", "--org", org, "--json").document) == 1
 
 
+@pytest.mark.parametrize(
+    ("caps", "said"),
+    [
+        ([], "A controller decides: "),
+        (["approval.caps.controller.amount=60000"], "Legal decides: "),
+        (["approval.caps.controller.amount=60000", "approval.caps.legal.amount=70000"], "Nobody may approve it as it is."),
+    ],
+)
+def test_what_is_beyond_a_supervisor_names_who_decides(cli: Cli, org: str, token: Token, caps: list[str], said: str) -> None:
+    if caps:
+        assert cli("org", "set", org, *caps, "--reason", "limits").code == 0
+    words = ("--amount", "90000", "--count", "3", "--first-due", "2026-02-02", "--agreed-on", "2026-01-05", "--yes")
+    answer = cli("log", "plan", "--org", org, "--customer", "C-2", *words, token=token("collector"))
+    assert said in answer.out
+    assert "A supervisor decides" not in answer.out
+
+
 def test_pending_in_one_go_leaves_what_is_beyond_a_supervisor_to_others(cli: Cli, org: str, token: Token, plan: str) -> None:
     words = ("--amount", "90000", "--count", "3", "--first-due", "2026-02-02", "--agreed-on", "2026-01-05", "--json")
     large = logged(cli("log", "plan", "--org", org, "--customer", "C-2", *words, token=token("collector")))["commitment_id"]

@@ -60,6 +60,10 @@ begin
   if ptp.current_org() is null then
     perform ptp.refuse('PT005', 'No org is named for this transaction.');
   end if;
+  -- The setting is anybody's to change: a rule that looks things up by it would look in another org, and find nothing against the act.
+  if not exists (select from ptp.here() as h where h.org_id = ptp.current_org()) then
+    perform ptp.refuse('PT005', format('This transaction did not enter the org %s.', ptp.current_org()));
+  end if;
   if current_setting('transaction_isolation') <> 'read committed' then
     perform ptp.refuse('PT003', 'The ledger is written at isolation level read committed.');
   end if;
@@ -197,6 +201,15 @@ $$;
 -- The time zone is that of the day in UTC: one that holds from next month on does not move today.
 create function ptp.org_today() returns date language sql stable
 as $$ select (now() at time zone coalesce(ptp.policy_on((now() at time zone 'UTC')::date) ->> 'timezone', 'UTC'))::date $$;
+
+-- The policy in force but for what this person changed: a limit one loosened oneself is for others to use.
+create function ptp.policy_by_others(person text) returns jsonb language sql stable
+as $$
+  select p.policy from ptp.policy_version p
+  where p.org_id = ptp.current_org() and p.effective_from <= ptp.org_today() and p.changed_by <> person
+  order by p.effective_from desc, p.version desc limit 1
+$$;
+
 grant execute on function ptp.policy_on, ptp.org_today to ptp_app, ptp_pipeline, ptp_ops;
 
 -- audit: one chain per org -----------------------------------------------------------------------------------------
@@ -496,7 +509,7 @@ begin
   end if;
 end $$;
 
--- The person proven in this transaction, who must have one of the roles.
+-- The person proven in this transaction, who must have one of the roles; looked at again, as a transaction may have been open for long.
 create function ptp.author(act text, roles text[] default array['collector', 'supervisor', 'controller', 'legal', 'admin']) returns text
 language plpgsql set search_path = ptp, pg_temp
 as $$
@@ -506,6 +519,9 @@ begin
   select * into who from ptp.person();
   if not found then
     perform ptp.refuse('PT005', 'This needs a person who has signed in.', 'Use --token or PTP_TOKEN of an active user.');
+  elsif not exists (
+    select from ptp.here() as h join ptp.app_user u on u.org_id = h.org_id and u.user_name = who.user_name where u.is_active and u.role = who.role) then
+    perform ptp.refuse('PT005', format('%s is no longer an active %s.', who.user_name, who.role), 'Sign in again.');
   elsif who.auth = 'code' then
     perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
   elsif who.role <> all (roles) then

@@ -151,7 +151,7 @@ create table ptp.commitment_event (
   event_id bigint generated always as identity,
   commitment_id text not null,
   kind text not null check (kind in ('cancel', 'withdraw', 'close', 'pause', 'resume')),
-  effective_on date not null,
+  effective_on date not null check (effective_on between '1990-01-01' and '2200-01-01'),
   reason text not null check (reason ~ '\S'),
   recorded_by text not null,
   recorded_at timestamptz not null,
@@ -239,12 +239,17 @@ begin
   if new.custom_schedule is not null then
     if not coalesce((
       select count(*) = new.installment_count and sum(amount_minor) = new.total_minor - new.discount_minor
-             and bool_and(amount_minor > 0 and sequence = position and due_date >= new.agreed_on and due_date >= coalesce(earlier, due_date))
+             and bool_and(amount_minor > 0 and coalesce(grace_days between 0 and 365, true) and sequence = position and due_date >= new.agreed_on and due_date >= coalesce(earlier, due_date))
              and min(due_date) = new.first_due_date
       from (select x.*, row_number() over (order by sequence) as position, lag(due_date) over (order by sequence) as earlier
             from jsonb_to_recordset(new.custom_schedule) as x (sequence int, due_date date, amount_minor bigint, grace_days int)) as installments), false) then
       perform ptp.refuse('PT001', format('The listed installments of %s do not add up to its total less discount, or are not in order.', new.commitment_id));
     end if;
+    -- As the ledger writes it, in order: `tomorrow` and 03/04/2026 are dates too, but not the same ones on every day and in every session.
+    new.custom_schedule := (
+      select jsonb_agg(jsonb_build_object('sequence', x.sequence, 'due_date', x.due_date, 'amount_minor', x.amount_minor, 'grace_days', x.grace_days)
+                       order by x.sequence)
+      from jsonb_to_recordset(new.custom_schedule) as x (sequence int, due_date date, amount_minor bigint, grace_days int));
   end if;
   if ptp.last_due_date(new) > '2200-01-01' then
     perform ptp.refuse('PT001', format('The last installment of %s would be due after 2200.', new.commitment_id));
@@ -340,7 +345,8 @@ language plpgsql stable
 as $$
 declare
   caps jsonb := policy -> 'approval' -> 'caps' -> by_role;
-  days int := ptp.last_due_date(v) - v.agreed_on;
+  -- An agreement dated ahead does not make the wait any shorter.
+  days int := ptp.last_due_date(v) - least(v.agreed_on, (v.logged_at at time zone 'UTC')::date);
   word text := ptp.kind_word(v.kind);
 begin
   if caps is null then
@@ -377,7 +383,7 @@ as $$
     and v.kind <> 'plan'
     and not (policy -> 'approval' -> 'kinds') ? v.kind
     and v.discount_minor = 0
-    and coalesce(v.first_due_date - v.agreed_on <= (policy -> 'approval' ->> 'promise_days')::int, true)
+    and coalesce(v.first_due_date - least(v.agreed_on, (v.logged_at at time zone 'UTC')::date) <= (policy -> 'approval' ->> 'promise_days')::int, true)
     and coalesce(v.total_minor <= ptp.limit_minor(policy -> 'approval' ->> 'promise_amount', v.currency), true)
     and coalesce(exposed + v.total_minor - v.discount_minor
                  <= ptp.limit_minor(policy -> 'approval' -> 'caps' -> 'supervisor' ->> 'exposure', v.currency), true)
@@ -421,12 +427,15 @@ begin
          bool_and(case when l.k < 0 then l.nominal = v.agreed_on
                   else abs(l.nominal - ptp.nominal_due_date(v, l.k)) <= (case v.frequency when 'semimonthly' then 4 else 0 end) end
                   and abs(l.due - l.nominal) <= 14 and l.due >= v.agreed_on) as has_dates,
+         bool_and(l.line = jsonb_build_array(l.nominal, l.due, l.amount, l.grace)) as is_plain,
          bool_and(l.grace = coalesce((v.custom_schedule -> l.k ->> 'grace_days')::int, v.grace_days, (policy ->> 'grace_days')::int, 0)) as has_grace
   into s
-  from (select (x.n - 1)::int - downs as k, (x.line ->> 0)::date as nominal, (x.line ->> 1)::date as due, (x.line ->> 2)::bigint as amount,
+  from (select x.line, (x.n - 1)::int - downs as k, (x.line ->> 0)::date as nominal, (x.line ->> 1)::date as due, (x.line ->> 2)::bigint as amount,
                (x.line ->> 3)::int as grace
         from jsonb_array_elements(schedule) with ordinality as x (line, n)) as l;
-  return case when s.has_amounts is not true then 'has not the amounts of its terms'
+  -- Not `tomorrow`, nor 03/04/2026: what is approved must say the same on any day and to anybody.
+  return case when s.is_plain is not true then 'has dates that are not written as YYYY-MM-DD, or amounts that are not numbers'
+              when s.has_amounts is not true then 'has not the amounts of its terms'
               when s.has_dates is not true then 'has not the dates of its terms'
               when s.has_grace is not true then 'has not the grace of its terms and of policy' end;
 end $$;
@@ -441,6 +450,7 @@ declare
   decider ptp.app_user;
   earlier record;
   policy jsonb;
+  by_others jsonb;
   stands record;
   beyond text;
   needed text;
@@ -511,6 +521,15 @@ begin
     end if;
     perform ptp.refuse('PT003', format('%s: %s approval required for %s.', beyond, initcap(needed), v.commitment_id));
   end if;
+  by_others := ptp.policy_by_others(decider.user_name);
+  if by_others is distinct from policy then
+    select * into stands from ptp.standing(v, by_others);
+    beyond := ptp.cap_exceeded(v, by_others, decider.role, stands.balance, stands.exposed);
+    if beyond is not null then
+      perform ptp.refuse('PT003', format('%s, and it was %s who changed that limit: somebody else must approve %s.', beyond, decider.user_name,
+                                         v.commitment_id));
+    end if;
+  end if;
   beyond := ptp.schedule_problem(v, new.schedule, policy);
   if beyond is not null then
     perform ptp.refuse('PT003', format('The schedule to be approved for %s %s.', v.commitment_id, beyond), 'Look at terms and schedule again.');
@@ -571,13 +590,18 @@ begin
     select f.*, case when g.is_granted then 'approve' when g.missing is not null then 'send_back' end as decision,
            case when g.is_granted then 'Within the limits policy grants.' else g.missing || '.' end as decision_reason
     from fresh f
-    cross join (select ptp.policy_on(ptp.org_today()) as policy) as p
+    join (
+      select a.logged_by, ptp.policy_on(ptp.org_today()) as policy, ptp.policy_by_others(a.logged_by) as by_others
+      from (select distinct logged_by from fresh) as a
+    ) as p on p.logged_by = f.logged_by
     join ptp.commitment c on c.org_id = f.org_id and c.commitment_id = f.commitment_id
     cross join lateral (select row(f.*)::ptp.commitment_version as v) as r
     cross join lateral (
       -- Where the customer stands is read only for what depends on it: plans of a file have none of it.
-      select case when ptp.policy_grants(r.v, p.policy, null) then ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed)
-                  else false end as is_granted,
+      select case when ptp.policy_grants(r.v, p.policy, null) then
+               ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed)
+               and (p.by_others = p.policy or ptp.policy_grants(r.v, p.by_others, (ptp.standing(r.v, p.by_others)).exposed))
+             else false end as is_granted,
              ptp.rationale_missing(r.v, c.note, p.policy) as missing
     ) as g
   ) as d
@@ -628,6 +652,8 @@ begin
   new.recorded_by := case when new.kind in ('cancel', 'close') then ptp.author(new.kind || ' what is in force', array['supervisor', 'controller', 'legal'])
                      else ptp.author(new.kind || ' commitments') end;
   new.recorded_at := clock_timestamp();
+  -- Numbered here, as a client may write an identity of its own choice; and one sequence for all would tell an org how much others do.
+  select coalesce(max(e.event_id), 0) + 1 into new.event_id from ptp.commitment_event e where e.org_id = new.org_id;
   perform ptp.refuse_if_ended(new.commitment_id);
   select min(v.agreed_on) into approved_from from ptp.commitment_version v join ptp.approval a using (org_id, commitment_id, version)
   where v.org_id = new.org_id and v.commitment_id = new.commitment_id and a.decision = 'approve';
@@ -674,12 +700,16 @@ declare
   outside record;
 begin
   select * into person from ptp.acting(proof);
+  if jsonb_typeof(items) is distinct from 'array' or items = '[]' then
+    perform ptp.refuse('PT001', 'There is nothing to decide on.', 'Name the commitments.');
+  end if;
   if 'approve' = any (ptp.scopes_of(person.role)) then
     perform ptp.demand_scope(array['approve']);
   end if;
   if person.only_items is not null then
     select i.commitment_id, i.version, b.commitment_id is not null as is_named into outside
-    from jsonb_array_elements(ptp.items_with_digests(items)) as x (item)
+    from jsonb_array_elements(ptp.items_with_digests((select jsonb_agg(p.item - 'schedule_digest') from jsonb_array_elements(items) as p (item))))
+      as x (item)
     cross join lateral jsonb_to_record(x.item) as i (commitment_id text, version int, schedule_digest text)
     left join jsonb_to_recordset(person.only_items) as b (commitment_id text, version int, schedule_digest text)
       on b.commitment_id = i.commitment_id and b.version = i.version
@@ -732,6 +762,9 @@ begin
     perform ptp.refuse('PT003', format('%s is a %s; approval codes are for supervisors, controllers and legal.', person.user_name, person.role));
   end if;
   perform ptp.demand_scope(array['approve']);
+  if until > now() + interval '169 hours' then
+    perform ptp.refuse('PT001', 'An approval code is good for a week at most.');
+  end if;
   if bound is null or bound @? '$[*] ? (@.terms_digest == null)' then
     perform ptp.refuse('PT001', 'An approval code needs versions that exist.', 'ptp approve lists what is pending.');
   end if;

@@ -109,6 +109,7 @@ declare
   available bigint;
   is_refused boolean;
 begin
+  perform ptp.identity();
   if day is null or coalesce(ptp.policy_on(ptp.org_today()) ->> 'over_promising', 'refuse') = 'allow' then
     return;
   end if;

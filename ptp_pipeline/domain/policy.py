@@ -59,7 +59,7 @@ class Approval(_Section):
     """Who must approve what. A plan always needs a person; that is not a matter of policy."""
 
     kinds: frozenset[Kind] = Field(default=frozenset({"plan", "repeating_promise"}), description="Kinds that always need a person.")
-    promise_days: _Days | None = Field(default=7, description="A promise due later than this after it was agreed needs a person.")
+    promise_days: _Days | None = Field(default=7, description="A promise due later than this, or with longer grace, needs a person.")
     promise_amount: _Amount | None = Field(default=None, description="A promise beyond this needs a person.")
     caps: dict[ApproverRole, Caps] = Field(default_factory=_default_caps)
     rationale: frozenset[Situation] = Field(

@@ -362,6 +362,8 @@ def _reasons_for_a_person(terms: Terms, policy: Policy, standing: Standing) -> l
     reasons = []
     if approval.promise_days is not None and days > approval.promise_days:
         reasons.append(f"{word} is more than {approval.promise_days} days out")
+    if approval.promise_days is not None and (terms.grace_days or 0) > approval.promise_days:
+        reasons.append(f"{word} gives more than {approval.promise_days} days of grace")
     if limit is not None and total > limit:
         reasons.append(f"{word} exceeds {limit_in_words(limit, terms.currency)}")
     if terms.discount_minor:

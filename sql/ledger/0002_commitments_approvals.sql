@@ -384,6 +384,7 @@ as $$
     and not (policy -> 'approval' -> 'kinds') ? v.kind
     and v.discount_minor = 0
     and coalesce(v.first_due_date - least(v.agreed_on, (v.logged_at at time zone 'UTC')::date) <= (policy -> 'approval' ->> 'promise_days')::int, true)
+    and coalesce(v.grace_days <= (policy -> 'approval' ->> 'promise_days')::int, true)
     and coalesce(v.total_minor <= ptp.limit_minor(policy -> 'approval' ->> 'promise_amount', v.currency), true)
     and coalesce(exposed + v.total_minor - v.discount_minor
                  <= ptp.limit_minor(policy -> 'approval' -> 'caps' -> 'supervisor' ->> 'exposure', v.currency), true)

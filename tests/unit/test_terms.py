@@ -121,6 +121,7 @@ def test_policy_grants_short_plain_promises_and_nothing_else():
     soon = D(2026, 2, 7)
     cases = {
         "Promise is more than 7 days out: Supervisor approval required": {"first_due_date": D(2026, 2, 8)},
+        "Promise gives more than 7 days of grace: Supervisor approval required": {"grace_days": 8},
         "Promise exceeds 1,000 USD: Supervisor approval required": {"amount_minor": 100_001},
         "Promise gives a discount: Supervisor approval required": {"discount_minor": 1},
     }

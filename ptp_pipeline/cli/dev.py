@@ -33,7 +33,8 @@ def run_tests(
     from ptp_pipeline.settings import CHECKOUT
 
     python = [sys.executable, "-m"]
-    workers = [] if any(a.startswith("-n") for a in arguments or []) else ["-n", "2"]
+    # worksteal: tests are from milliseconds to half a minute, and whoever is done takes over what the other still has
+    workers = [] if any(a.startswith("-n") for a in arguments or []) else ["-n", "2", "--dist", "worksteal"]
     steps = {
         "lint": [*python, "ruff", "check", "."],
         "format": [*python, "ruff", "format", "--check", "."],

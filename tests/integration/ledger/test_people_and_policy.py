@@ -31,7 +31,9 @@ def everything_stored(desk):
     """Every text of every table of the ledger, read as the server's superuser."""
     with psycopg.connect(**desk.ledger._admin) as con:
         tables = con.execute("select tablename from pg_tables where schemaname = 'ptp'").fetchall()
-        return str([con.execute(psycopg.sql.SQL("select * from ptp.{}").format(psycopg.sql.Identifier(t))).fetchall() for (t,) in tables])
+        return str(
+            [con.execute(psycopg.sql.SQL("select t::text from ptp.{} t").format(psycopg.sql.Identifier(t))).fetchall() for (t,) in tables]
+        )
 
 
 def other_org(desk):

@@ -8,8 +8,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ptp_pipeline.cli import previews
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.ledger import approvals, commitments, run_lock
+from ptp_pipeline.ledger import approvals, commitments, policies, run_lock
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.resources import Ptp
 from ptp_pipeline.run import failure_words
@@ -215,7 +216,8 @@ def test_a_supervisor_approves_from_the_dagster_ui_with_a_code_that_is_theirs_an
 ) -> None:
     book.hire("tina", "supervisor")
     with book.ledger.transaction(book.org, book.people["sam"]) as tx:
-        code, other = (approvals.issue_code(tx, [("PLAN-1", 1)]) for _ in range(2))
+        shown = previews.to_approve(book.settings, commitments.pending(tx), policies.current(tx))
+        code, other = (approvals.issue_code(tx, list(shown), schedules=shown) for _ in range(2))
     assert not approve_in_ui(other, supervisor="tina").success
     first = approve_in_ui(code)
     assert first.success

@@ -10,7 +10,7 @@ from pydantic import Field
 from ptp_pipeline.assets.pipeline import business_day
 from ptp_pipeline.assets.stages import in_words
 from ptp_pipeline.errors import Refused
-from ptp_pipeline.ledger.connection import Transaction
+from ptp_pipeline.ledger import users
 from ptp_pipeline.partitions import orgs_partitions
 from ptp_pipeline.resources import PIPELINE, Ptp
 
@@ -39,7 +39,7 @@ def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp:
             policy = policies.current(tx)
             day = business_day(config.day, policy.timezone)
             message = compose_broken_promises(ptp.settings, org, policy, day)
-            message = replace(message, recipients=message.recipients or admin_addresses(tx))
+            message = replace(message, recipients=message.recipients or users.admin_addresses(tx))
             if not message.recipients:
                 # Queued without anybody to go to, it would count as sent and never be sent again.
                 raise Refused(f"The mail of {org} has nobody to go to.", "Set alert_recipients in its policy, or give an admin an address.")
@@ -56,13 +56,6 @@ def broken_promise_mail(context: dg.AssetExecutionContext, config: MailDay, ptp:
             "problems": dg.MetadataValue.json(list(report.problems)),
         }
     )
-
-
-def admin_addresses(tx: Transaction) -> tuple[str, ...]:
-    """Where an org's active admins get mail."""
-    from ptp_pipeline.ledger import users
-
-    return tuple(sorted({user.email for user in users.list_users(tx) if user.role == "admin" and user.is_active and user.email}))
 
 
 @dg.op(description="Send what waits in the outbox; failures are retried later with backoff.")

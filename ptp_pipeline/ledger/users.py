@@ -191,6 +191,15 @@ def list_users(tx: Transaction) -> list[User]:
     return [User(**row) for row in rows]
 
 
+def admin_addresses(tx: Transaction) -> tuple[str, ...]:
+    """Where the org's active admins get mail. Runs may ask for that, not for who is locked out."""
+    rows = tx.all(
+        "select distinct email from ptp.app_user"
+        " where org_id = ptp.current_org() and role = 'admin' and is_active and email <> '' order by email"
+    )
+    return tuple(row["email"] for row in rows)
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from ptp_pipeline.assets.mail import admin_addresses
 from ptp_pipeline.instance import end_dead_runs
 from ptp_pipeline.jobs import DAILY_MAIL, DELIVER_MAIL, RUN_ORG
+from ptp_pipeline.ledger import users
 from ptp_pipeline.partitions import ORGS, orgs_partitions
 from ptp_pipeline.resources import PARTITION_TAG, PIPELINE, Ptp
 from ptp_pipeline.run import failure_words
@@ -216,7 +216,7 @@ def failed_run_sensor(context: dg.RunFailureSensorContext, ptp: dg.ResourceParam
     words = failure_words(e for r in records if (e := r.event_log_entry.dagster_event))
     with ptp.ledger.transaction(org, PIPELINE) as tx:
         alert = run_failed(org, run.job_name, run.run_id, "\n".join(words) or context.failure_event.message or "", policies.current(tx))
-        message = replace(alert, recipients=tuple(dict.fromkeys([*alert.recipients, *admin_addresses(tx)])))
+        message = replace(alert, recipients=tuple(dict.fromkeys([*alert.recipients, *users.admin_addresses(tx)])))
         if not message.recipients:
             context.log.error(f"Run {run.run_id} of {org} failed and nobody can be told: no alert_recipients, no admin with an address.")
             return

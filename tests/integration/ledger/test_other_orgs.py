@@ -193,6 +193,7 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
         "users.issue_token": each(OPERATOR, ("max", ZOE), users.issue_token),
         "users.deactivate": each(OPERATOR, ("max", ZOE), lambda tx, name: users.deactivate(tx, name, "left")),
         "users.list_users": [("ann", users.list_users)],
+        "users.admin_addresses": [(PIPELINE, users.admin_addresses)],
         "users.proof": [("ann", lambda tx: users.proof(tx) and None)],
         "users.authenticate_token": [("", lambda _: users.authenticate_token(desk.ledger, desk.org, "ptp_x_y", "cli"))],
         "audit.record": [("cara", lambda tx: audit.record(tx, "payment.logged", "payment", "PAY-9"))],

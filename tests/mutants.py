@@ -119,8 +119,15 @@ MUTANTS = (
     Mutant("rounds: held money applied when it came", ROUNDS, "v.rule = 'hold' and c.kind = 'credit'", "false and c.kind = 'credit'"),
     Mutant("rounds: hold applied at once", ROUNDS, "d.rule = 'hold' and d.due_date <= v.last_on", "d.rule = 'hold'"),
     Mutant(
-        "rounds: the rest is the whole", ROUNDS, "s.money_minor - case when s.kind = 'rest' then", "s.money_minor - case when false then"
+        "rounds: directed money between is forgotten", ROUNDS, "coalesce(m.upto_minor, 0) as directed_minor", "0::bigint as directed_minor"
     ),
+    Mutant(
+        "exact amount: windows over two stretches",
+        MATCHING + "exact_amounts.sql",
+        "stretch + 1) in (from looked_at)",
+        "stretch) in (from looked_at)",
+    ),
+    Mutant("rounds: the rest is the whole", ROUNDS, "s.money_minor - case when s.is_rest then", "s.money_minor - case when false then"),
     Mutant(
         "rounds: last surplus fills nothing",
         ROUNDS,

@@ -42,21 +42,7 @@ select replay_id, receipt_key, version_key, installment_key, amount_minor from m
 union all
 select e.replay_id, a.receipt_key, a.version_key, a.installment_key, a.amount_minor
 from matching.epochs as e inner join matching.group_applied as a on e.group_id = a.replay_id and a.event_key < e.from_key
-where e.is_grouped;
-
--- Versions that are always paid from the front need only a running total; the others need every line.
-create table matching.book_versions as
-select v.version_key, v.overpayment_rule, v.overpayment_rule in ('next', 'hold') and not l.is_recharged as is_in_order
-from matching.version_keys as v
-inner join matching.version_lines as l on v.version_key = l.version_key
-where v.version_key in (select version_key from matching.groups);
-
-create table matching.book_lines as
-select installment_key, version_key, due_date, amount_minor, upto_minor
-from matching.dues where version_key in (select version_key from matching.book_versions)
-union all
-select installment_key, version_key, due_date, 0, 0
-from matching.debit_lines where is_added and version_key in (select version_key from matching.book_versions);
+where e.is_grouped
 """
 
 # Money directed to one version waits only for what was done to that version; shared money, credit and money going back touch several, and
@@ -66,7 +52,7 @@ _EVENTS = """
 create or replace table matching.book_events as
 with runs as (
     select m.target_id, bool_and(v.overpayment_rule = 'next') as is_run
-    from matching.target_members as m
+    from matching.book_members as m
     inner join matching.book_versions as v on m.version_key = v.version_key
     group by m.target_id
 ),
@@ -137,6 +123,27 @@ select r.* replace (greatest(r.from_key, s.event_key) as from_key), r.from_key a
 from ({replays}) as r
 left join matching.round_stops as s on r.replay_id = s.replay_id
 where s.replay_id is not null or r.replay_id not in (from matching.round_replays)
+"""
+
+# What the replays that are up may pay: late turns of a few groups must not scan the whole book.
+_BOOKS = """
+-- Versions that are always paid from the front need only a running total; the others need every line.
+create or replace table matching.book_versions as
+select v.version_key, v.overpayment_rule, v.overpayment_rule in ('next', 'hold') and not l.is_recharged as is_in_order
+from matching.version_keys as v
+inner join matching.version_lines as l on v.version_key = l.version_key
+where v.version_key in (select version_key from matching.groups where group_id in (select group_id from matching.book_replays));
+
+create or replace table matching.book_members as
+select target_id, version_key, commitment_key
+from matching.target_members where version_key in (select version_key from matching.book_versions);
+
+create or replace table matching.book_lines as
+select installment_key, version_key, due_date, amount_minor, upto_minor
+from matching.dues where version_key in (select version_key from matching.book_versions)
+union all
+select installment_key, version_key, due_date, 0, 0
+from matching.debit_lines where is_added and version_key in (select version_key from matching.book_versions)
 """
 
 # Where each replay stands before its first event. An epoch begins where the replay that holds today stood before the first thing a later
@@ -258,7 +265,7 @@ create or replace table matching.offered as
 with credits as (
     select n.replay_id, n.target_id, n.event_key, n.on_date, m.target_id as could_have
     from matching.now_up as n
-    inner join (select distinct target_id, commitment_key from matching.target_members) as m on n.commitment_key = m.commitment_key
+    inner join (select distinct target_id, commitment_key from matching.book_members) as m on n.commitment_key = m.commitment_key
     where n.kind = 'credit'
 ),
 
@@ -293,7 +300,7 @@ create or replace table matching.candidates as
 with members as (
     select l.*, v.version_key, v.overpayment_rule, v.is_in_order
     from matching.lines as l
-    inner join matching.target_members as t on l.target_id = t.target_id
+    inner join matching.book_members as t on l.target_id = t.target_id
     inner join matching.book_versions as v on t.version_key = v.version_key
 ),
 
@@ -554,7 +561,7 @@ where p.before_minor < p.rest_minor
 _COMMITMENT_MONEY = """
 select distinct c.replay_id, m.receipt_key, m.receipt_key as place, m.left_minor
 from matching.charged_commitments as c
-inner join matching.target_members as t on c.commitment_key = t.commitment_key
+inner join matching.book_members as t on c.commitment_key = t.commitment_key
 inner join matching.book_money as m
     on c.replay_id = m.replay_id and (m.target_id = t.target_id or m.spill_target_id = t.target_id) and m.receipt_key < c.event_key
 where c.rank = {rank} and c.version_key is not null and m.left_minor > 0
@@ -607,6 +614,8 @@ inner join matching.receipts as p on m.receipt_key = p.receipt_key
 where n.kind = 'refund' and (r.reverses_payment_id is null or r.reverses_payment_id = p.payment_id) and m.left_minor > 0
 """
 
+_TABLES_THERE = "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'matching'"
+
 
 def replay_groups(con: "duckdb.DuckDBPyConnection") -> None:
     """Replay every group of matching.groups: first as it holds today, then each epoch before a reversal.
@@ -619,13 +628,19 @@ def replay_groups(con: "duckdb.DuckDBPyConnection") -> None:
     for replays in (_FINAL_REPLAYS, _EPOCH_REPLAYS):
         con.execute(_FOR_ROUNDS.format(replays=replays))
         if _any(con, "from matching.book_replays"):
+            con.execute(_BOOKS)
             con.execute(_STATE)
             settle(con, overlap)
         con.execute(_FOR_TURNS.format(replays=replays))
         _take_turns(con, overlap)
+    models = {model.table for model in stage_models("matching")} - {"turn_money", "turn_dues"}
+    for (table,) in con.execute(_TABLES_THERE).fetchall():
+        if table not in models | {"book_returns", "book_charges", "book_debits"}:
+            con.execute(f"drop table matching.{table}")
 
 
 def _take_turns(con: "duckdb.DuckDBPyConnection", overlap: str) -> None:
+    con.execute(_BOOKS)
     con.execute(_EVENTS)
     turns = con.execute("select turn, list_sort(list(distinct kind)) from matching.book_events group by turn order by turn").fetchall()
     if turns:

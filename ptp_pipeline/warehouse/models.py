@@ -117,6 +117,19 @@ def kept_views(stage: str) -> tuple[Model, ...]:
 
 
 @lru_cache
+def _done_with(stage: str) -> Mapping[str, tuple[str, ...]]:
+    """Tables of a stage that are not kept, by the model after which nothing reads them. A large book must not hold all at once."""
+    models = stage_models(stage)
+    order = {model.name: place for place, model in enumerate(models)}
+    last = {model.name: len(models) if model.is_kept else order[model.name] for model in models}
+    for model in reversed(models):
+        until = last[model.name] if model.is_view else order[model.name]
+        for name in model.references & last.keys():
+            last[name] = max(last[name], until)
+    return {reader.name: tuple(m.name for m in models if not m.is_view and last[m.name] == place) for place, reader in enumerate(models)}
+
+
+@lru_cache
 def _read_by_views(stage: str) -> frozenset[str]:
     """The other stages that must be there for a stage's views."""
     return frozenset(name.split(".")[0] for model in kept_views(stage) for name in model.references) - {stage}
@@ -152,6 +165,8 @@ def connect(settings: Settings, spill: Path | None = None) -> "duckdb.DuckDBPyCo
     return con
 
 
+# Ids and sentences differ row by row: a dictionary of them is made for nothing, and the later encodings are shorter and faster.
+_PARQUET = "format parquet, parquet_version v2, compression zstd, dictionary_size_limit 2000"
 _STAMP = "stamp.json"
 
 PythonStep = Callable[["duckdb.DuckDBPyConnection"], None]
@@ -220,6 +235,8 @@ class Warehouse:
                 create_table(con, model)
                 if step := (python_steps or {}).get(model.table):
                     step(con)
+                for table in _done_with(stage)[model.name]:
+                    con.execute(f"drop table {table}")
             kept = [m.table for m in stage_models(stage) if m.is_kept and not m.is_view]
             views = {m.table: table_stats(con, m.name) for m in kept_views(stage)}
             return {**self.replace_stage(stage, con, kept), **views}
@@ -238,7 +255,7 @@ class Warehouse:
         stats = {}
         for table in sorted(tables):
             stats[table] = table_stats(con, f"{stage}.{table}")
-            con.execute(f"copy {stage}.{table} to {sql_text(fresh / f'{table}.parquet')} (format parquet, compression zstd)")
+            con.execute(f"copy {stage}.{table} to {sql_text(fresh / f'{table}.parquet')} ({_PARQUET})")
         return stats
 
     def fresh_dir(self, stage: str) -> Path:

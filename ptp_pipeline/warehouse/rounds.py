@@ -29,6 +29,7 @@ having bool_and(v.version_count = 1 and v.account_key not in (from matching.char
 """
 
 # Versions, installments and events, each joined with what never changes from round to round. A place is a version an event may pay.
+# A version that is paid from the front asks of money directed to it only how much came before: no place, unless its rest goes on.
 _START = """
 create or replace table matching.round_replays as select replay_id from matching.book_replays;
 
@@ -47,32 +48,29 @@ inner join matching.book_versions as v on g.version_key = v.version_key
 inner join matching.version_keys as k on v.version_key = k.version_key
 cross join ledger.params as p;
 
+-- Of what is paid from the front the running total is known; the place of a line counts only where a surplus skips some.
 create or replace table matching.round_lines as
 with means as (
     select replay_id, sum(left_minor) as minor from matching.book_money group by replay_id
-),
-
-open_lines as (
-    select p.replay_id, p.version_key, d.installment_key, d.due_date, least(d.amount_minor, d.upto_minor - p.paid_minor) as left_minor
-    from matching.book_paid as p
-    inner join means as m on p.replay_id = m.replay_id
-    inner join matching.book_lines as d
-        on p.version_key = d.version_key and d.upto_minor > p.paid_minor and d.upto_minor - d.amount_minor < p.paid_minor + m.minor
-    union all
-    select d.replay_id, d.version_key, d.installment_key, l.due_date, d.left_minor
-    from matching.book_dues as d
-    inner join matching.book_lines as l on d.installment_key = l.installment_key
-    where d.left_minor > 0
 )
 
-select v.line_id, v.rule, o.installment_key, o.due_date, o.left_minor,
-    row_number() over in_order as position,
-    (sum(o.left_minor) over in_order)::bigint as upto_minor
-from open_lines as o
-inner join matching.round_versions as v on o.replay_id = v.replay_id and o.version_key = v.version_key
-window in_order as (partition by v.line_id order by o.installment_key rows unbounded preceding);
+select v.line_id, v.rule, d.installment_key, d.due_date, 0::bigint as position,
+    least(d.amount_minor, d.upto_minor - p.paid_minor) as left_minor,
+    d.upto_minor - p.paid_minor as upto_minor
+from matching.book_paid as p
+inner join means as m on p.replay_id = m.replay_id
+inner join matching.round_versions as v on p.replay_id = v.replay_id and p.version_key = v.version_key
+inner join matching.book_lines as d
+    on p.version_key = d.version_key and d.upto_minor > p.paid_minor and d.upto_minor - d.amount_minor < p.paid_minor + m.minor
+union all
+select v.line_id, v.rule, d.installment_key, l.due_date, row_number() over in_order, d.left_minor, (sum(d.left_minor) over in_order)::bigint
+from matching.book_dues as d
+inner join matching.book_lines as l on d.installment_key = l.installment_key
+inner join matching.round_versions as v on d.replay_id = v.replay_id and d.version_key = v.version_key
+where d.left_minor > 0
+window in_order as (partition by v.line_id order by d.installment_key rows unbounded preceding);
 
-create or replace table matching.round_places as
+create or replace table matching.round_money as
 with totals as (
     select line_id, max(upto_minor) as total_minor, max(position) as line_count from matching.round_lines group by line_id
 ),
@@ -92,29 +90,46 @@ events as (
     where v.rule = 'hold' and m.receipt_key < v.from_key
 ),
 
-placed as (
-    select e.*, v.line_id, v.rule, v.rule in ('last', 'spread') as has_surplus, v.total_minor, v.line_count, m.left_minor as money_minor
-    from events as e
-    inner join matching.target_members as t on e.target_id = t.target_id
-    inner join versions as v on e.replay_id = v.replay_id and t.version_key = v.version_key
-    inner join matching.book_money as m on e.replay_id = m.replay_id and e.receipt_key = m.receipt_key
-    where m.left_minor > 0
-),
+select
+    e.* exclude (kind, target_id),
+    e.kind = 'rest' as is_rest,
+    e.target_id < 0 as is_shared,
+    v.line_id,
+    v.rule,
+    v.rule in ('last', 'spread') as has_surplus,
+    v.total_minor,
+    v.line_count,
+    m.left_minor as money_minor,
+    has_surplus or is_shared or m.spill_target_id is not null as is_place
+from events as e
+inner join matching.book_members as t on e.target_id = t.target_id
+inner join versions as v on e.replay_id = v.replay_id and t.version_key = v.version_key
+inner join matching.book_money as m on e.replay_id = m.replay_id and e.receipt_key = m.receipt_key
+where m.left_minor > 0;
 
-by_day as (
+create or replace table matching.round_directed as
+select replay_id, line_id, event_key, on_date, receipt_key, total_minor, money_minor,
+    (sum(money_minor) over (partition by line_id order by event_key rows unbounded preceding))::bigint as upto_minor
+from matching.round_money
+where not is_place;
+
+create or replace table matching.round_places as
+with by_day as (
     select line_id, due_date, max(position) as position, max(upto_minor) as upto_minor from matching.round_lines group by line_id, due_date
 )
 
 select
-    p.* exclude (target_id),
-    p.target_id < 0 as is_shared,
+    p.* exclude (is_place),
     -- Shared money makes versions depend on each other: rounds look only so many shared events ahead.
-    count(*) filter (where p.target_id < 0) over (partition by p.replay_id order by p.event_key) as step,
+    count(*) filter (where p.is_shared) over (partition by p.replay_id order by p.event_key) as step,
+    coalesce(m.upto_minor, 0) as directed_minor,
     coalesce(d.position, 0) as due_count,
     coalesce(d.upto_minor, 0) as due_minor,
-    case when p.target_id < 0 then 0 else p.money_minor end as minor
-from placed as p
-asof left join by_day as d on p.line_id = d.line_id and p.on_date >= d.due_date;
+    case when p.is_shared then 0 else p.money_minor end as minor
+from matching.round_money as p
+asof left join matching.round_directed as m on p.line_id = m.line_id and p.event_key >= m.event_key
+asof left join by_day as d on p.line_id = d.line_id and p.on_date >= d.due_date
+where p.is_place;
 
 create or replace table matching.round_reach as
 select replay_id, {look} as step, max(step) as last_step from matching.round_places group by replay_id;
@@ -150,13 +165,14 @@ with dated as (
 ),
 
 running as (
-    select *, least(total_minor, sum(minor) over (partition by line_id order by event_key rows unbounded preceding))::bigint as paid_minor
+    select *, (directed_minor + sum(minor) over (partition by line_id order by event_key rows unbounded preceding))::bigint as upto_minor
     from dated
 )
 
 select
-    *,
-    coalesce(lag(paid_minor) over in_order, 0) as paid_before,
+    * exclude (upto_minor),
+    least(total_minor, upto_minor) as paid_minor,
+    least(total_minor, upto_minor - minor) as paid_before,
     case when has_surplus then greatest(0, max(coalesce(anchor_minor, paid_minor - due_minor)) over in_order) else 0 end as surplus_minor,
     case when has_surplus then greatest(0, max(coalesce(anchor_minor, paid_minor - due_minor)) over earlier) else 0 end as surplus_before
 from running
@@ -169,7 +185,7 @@ window
 _GIVE = """
 create or replace table matching.round_given as
 with rests as (
-    select replay_id, receipt_key from matching.round_standing where kind = 'rest' and anchor_minor is null
+    select replay_id, receipt_key from matching.round_standing where is_rest and anchor_minor is null
 ),
 
 spent as (
@@ -185,11 +201,11 @@ spent as (
 pool as (
     select
         s.*,
-        s.money_minor - case when s.kind = 'rest' then coalesce(a.minor, 0) else 0 end as have_minor,
+        s.money_minor - case when s.is_rest then coalesce(a.minor, 0) else 0 end as have_minor,
         s.paid_before - s.surplus_before as front_minor,
         case when s.rule = 'last' then s.total_minor - s.surplus_before else s.total_minor end as end_minor
     from matching.round_standing as s
-    left join spent as a on s.kind = 'rest' and s.replay_id = a.replay_id and s.receipt_key = a.receipt_key
+    left join spent as a on s.is_rest and s.replay_id = a.replay_id and s.receipt_key = a.receipt_key
     where s.is_shared and s.anchor_minor is null and have_minor > 0 and s.paid_before < s.total_minor
 ),
 
@@ -334,7 +350,7 @@ inner join matching.round_ends as e on n.replay_id = e.replay_id and n.event_key
 where n.anchor_minor is null
 union all by name
 select n.* exclude (minor, next_minor, paid_minor, paid_before, surplus_minor, surplus_before, anchor_minor),
-    n.paid_minor as minor, n.surplus_minor as anchor_minor
+    n.paid_minor - n.directed_minor as minor, n.surplus_minor as anchor_minor
 from matching.round_next as n
 inner join matching.round_reached as r on n.replay_id = r.replay_id
 left join matching.round_ends as e on n.replay_id = e.replay_id
@@ -389,7 +405,7 @@ left_over as (
 released as (
     select m.replay_id, e.event_key
     from left_over as m
-    inner join matching.target_members as t on m.target_id = t.target_id
+    inner join matching.book_members as t on m.target_id = t.target_id
     inner join matching.round_events as e
         on m.replay_id = e.replay_id and e.kind = 'credit' and t.version_key = e.target_id and m.receipt_key < e.event_key
 )
@@ -403,6 +419,30 @@ from (
     from released
 )
 group by replay_id
+"""
+
+# What directed money found left to pay, now that the shared money between is settled.
+_DIRECTED = """
+insert into matching.round_settled by name
+with paid as (
+    select replay_id, line_id, event_key, on_date, receipt_key, total_minor, money_minor as minor, true as is_directed
+    from matching.round_directed
+    union all
+    select replay_id, line_id, event_key, on_date, receipt_key, total_minor, minor, false
+    from matching.round_settled
+    where not has_surplus
+),
+
+running as (
+    select *, sum(minor) over (partition by line_id order by event_key rows unbounded preceding) as upto_minor from paid
+)
+
+select
+    replay_id, line_id, event_key, on_date, receipt_key, total_minor,
+    least(minor, total_minor - (upto_minor - minor))::bigint as minor,
+    0 as surplus_minor, 0 as surplus_before
+from running
+where is_directed and upto_minor - minor < total_minor
 """
 
 # The settled money of each version laid beside its dues: from the front, and, of rule `last`, from the back (the line's number negated).
@@ -503,6 +543,7 @@ def settle(con: "duckdb.DuckDBPyConnection", overlap: str) -> None:
     con.execute(_NOTHING_SPREAD)
     con.execute(_SHARE.format(only_active=""))
     con.execute(_STOPS)
+    con.execute(_DIRECTED)
     con.execute(_LINES)
     con.execute(f"create or replace table matching.turn_applied as\n{overlap}")
     con.execute(_RECORD)

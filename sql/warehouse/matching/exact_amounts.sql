@@ -12,27 +12,47 @@ with unrouted as (
     anti join matching.mentions using (receipt_key)
 ),
 
-candidates as (
+-- Stretches as long as a window: of those around a payment at most two touch any window.
+looked_at as (
+    select distinct
+        u.account_key,
+        u.amount_minor,
+        (u.received_date - date '1900-01-01') // (2 * p.exact_amount_window_days + 1) as stretch,
+    from unrouted as u
+    cross join ledger.params as p
+),
+
+windows as (
     select
         v.account_key,
         d.amount_minor,
         d.installment_key,
         greatest(v.effective_from, d.due_date - p.exact_amount_window_days) as first_day,
         least(v.effective_to, d.due_date + p.exact_amount_window_days + 1) as end_day,
+        (d.due_date - p.exact_amount_window_days - date '1900-01-01') // (2 * p.exact_amount_window_days + 1) as stretch,
     from matching.dues as d
     inner join matching.version_keys as v on d.version_key = v.version_key
     cross join ledger.params as p
-    semi join unrouted as u on v.account_key = u.account_key and d.amount_minor = u.amount_minor
+    where v.account_key in (select account_key from unrouted)
+),
+
+candidates as (
+    select account_key, amount_minor, installment_key, first_day, end_day,
+    from windows as w
+    where
+        first_day < end_day
+        and (
+            (account_key, amount_minor, stretch) in (from looked_at)
+            or (account_key, amount_minor, stretch + 1) in (from looked_at)
+        )
 ),
 
 changes as (
     select account_key, amount_minor, first_day as starts_on, 1 as change, installment_key as key_change,
     from candidates
-    where first_day < end_day
     union all
     select account_key, amount_minor, end_day, -1, -installment_key,
     from candidates
-    where first_day < end_day
 ),
 
 by_day as (

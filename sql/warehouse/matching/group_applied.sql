@@ -9,7 +9,8 @@
 --   installment_key: installment
 --   amount_minor: amount applied (minor units)
 -- keep: no
--- after: applied, target_members
+-- after: applied, charged_accounts, debit_lines, dues, epochs, group_events, group_receipts, groups, receipts, returned_rows, reversed_parts,
+--   target_members, turn_dues, turn_money, version_keys, version_lines
 select
     group_id as replay_id,
     event_key,

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 
+from ptp_pipeline.ledger import embedded
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.settings import Settings
 
@@ -31,7 +33,15 @@ def settings(home: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def ledger(settings: Settings) -> Ledger:
-    """The real ledger: embedded Postgres, migrated, app roles in place."""
+    """The real ledger: embedded Postgres, migrated, app roles in place.
+
+    It does not wait for the disk: what tests kill are processes, never the machine, so the server still loses nothing it has committed.
+    """
+    admin = embedded.start(settings)
+    with psycopg.connect(**admin, autocommit=True) as con:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            con.execute(f"alter system set {setting} = off")
+        con.execute("select pg_reload_conf()")
     return Ledger(settings)
 
 

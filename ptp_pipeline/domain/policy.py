@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import cache
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import available_timezones
 
@@ -148,8 +149,8 @@ class Policy(_Section):
     @field_validator("timezone")
     @classmethod
     def _timezone_exists(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError(_nearest(name, available_timezones(), "not an IANA time zone"))
+        if name not in _timezones():
+            raise ValueError(_nearest(name, _timezones(), "not an IANA time zone"))
         return name
 
     @field_validator("calendar")
@@ -267,6 +268,12 @@ def _read(value: Any) -> Any:
     if isinstance(value, dt.date | Decimal):
         return str(value)
     return value
+
+
+@cache
+def _timezones() -> set[str]:
+    """Asked for with every policy that is loaded, and each answer of zoneinfo's walks 600 files."""
+    return available_timezones()
 
 
 def _nearest(wrong: str, right: Any, what: str) -> str:

@@ -9,7 +9,7 @@ from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.run import failure_words, run_org
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse import increment
-from tests.integration.pipeline_book import PAYMENTS, Book, new_book
+from tests.integration.pipeline_book import PAYMENTS, Book, approved_book
 
 NEWS = """payment_id,customer_id,received_date,amount,currency,kind,reverses_payment_id,invoice_id,commitment_id,reference
 PAY-5,C-1,2026-05-02,120.00,USD,payment,,,,
@@ -22,9 +22,7 @@ PAY-7,C-1,2026-05-04,100.00,USD,chargeback,PAY-1,,,
 @pytest.fixture
 def book(settings: Settings, ledger: Ledger) -> Book:
     """Approved and published; of two customers, any is a large share."""
-    book = new_book(settings.model_copy(update={"increment_percent": 100}), ledger)
-    book.run("2026-03-31")
-    book.approve_all("sam")
+    book = approved_book(settings.model_copy(update={"increment_percent": 100}), ledger)
     book.run("2026-05-19")
     return book
 

@@ -188,7 +188,7 @@ def test_a_day_that_has_not_come_is_refused_in_the_ui_too(book: Book) -> None:
 @pytest.fixture
 def approve_in_ui(book: Book) -> Callable[..., dg.ExecuteInProcessResult]:
     """Materializes the form and the decisions, as the launchpad does. The book has one plan pending."""
-    book.run("2026-03-31")
+    book.take_in()
 
     def submit(code: str, supervisor: str = "sam", decision: str = "APPROVE") -> dg.ExecuteInProcessResult:
         form = {"items": ["PLAN-1"], "decision": decision, "reason": "agreed by phone", "supervisor": supervisor, "approval_code": code}
@@ -231,6 +231,6 @@ def test_a_supervisor_approves_from_the_dagster_ui_with_a_code_that_is_theirs_an
 
 def test_the_collector_who_owns_a_plan_from_a_file_cannot_approve_it(book: Book) -> None:
     book.drop("commitments", COMMITMENTS.replace(",maria", ",sam"))
-    book.run("2026-03-31")
+    book.take_in()
     with pytest.raises(Refused, match="sam"):
         book.approve_all("sam")

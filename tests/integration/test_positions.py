@@ -12,7 +12,7 @@ from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.run import run_org
 from ptp_pipeline.settings import Settings
 from tests.conftest import PIPELINE
-from tests.integration.pipeline_book import Book, new_book
+from tests.integration.pipeline_book import Book, approved_book, new_book
 
 MORE = """payment_id,customer_id,received_date,amount,currency
 PAY-5,C-1,2026-05-02,120.00,USD
@@ -21,9 +21,7 @@ PAY-5,C-1,2026-05-02,120.00,USD
 
 @pytest.fixture
 def book(settings: Settings, ledger: Ledger) -> Book:
-    book = new_book(settings.model_copy(update={"increment_percent": 100}), ledger)
-    book.run("2026-03-31")
-    book.approve_all("sam")
+    book = approved_book(settings.model_copy(update={"increment_percent": 100}), ledger)
     book.run("2026-05-19")
     return book
 

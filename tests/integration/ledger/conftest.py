@@ -14,6 +14,7 @@ from ptp_pipeline.ledger import approvals, commitments, files, policies, users
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
 
 OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+NOBODY = Actor(name="unknown", role="none", auth="token", origin="cli")
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 AGREED, DUE = dt.date(2026, 3, 2), dt.date(2026, 3, 6)
 PASSWORD = "correct horse battery"
@@ -28,14 +29,19 @@ class Desk:
     people: dict[str, Actor] = field(default_factory=dict)
 
     def hire(self, name: str, role: str, email: str = "") -> Actor:
-        with self.ledger.operator(OPERATOR, self.org) as tx:
-            tx.execute(
-                "select ptp.add_user(null, %s, %s, %s, %s, %s)",
-                [name, role, email or f"{name}@example.com", "", ""],
-            )
-            token = users.issue_token(tx, name)
-        self.people[name] = users.authenticate_token(self.ledger, self.org, token, "cli")
+        self.hire_team({name: role}, email)
         return self.people[name]
+
+    def hire_team(self, roles: dict[str, str], email: str = "") -> None:
+        """Add people and sign them in: all in two transactions, because every transaction is a connection and most tests want a team."""
+        with self.operator() as tx:
+            for name, role in roles.items():
+                tx.execute("select ptp.add_user(null, %s, %s, %s, '', '')", [name, role, email or f"{name}@example.com"])
+            tokens = [users.issue_token(tx, name) for name in roles]
+        with self.ledger.door(self.org, NOBODY) as tx:
+            for token in tokens:
+                (row,) = tx.all("select * from ptp.sign_in_with_token(%s)", [token])
+                self.people[row["user_name"]] = users.SignedIn(row["user_name"], row["role"], "token", "cli", row["proof"])
 
     @contextmanager
     def as_(self, who: str | Actor) -> Iterator[Transaction]:
@@ -113,8 +119,7 @@ def new(commitment_id: str | None, customer_id: str = "C-1", **terms: Any) -> Ne
 def desk(ledger: Ledger, org: str) -> Desk:
     """A fresh org with a collector (cara), two supervisors (sue, sam), a controller (con) and an analyst (ann)."""
     team = Desk(ledger, org)
-    for name, role in {"cara": "collector", "sue": "supervisor", "sam": "supervisor", "con": "controller", "ann": "analyst"}.items():
-        team.hire(name, role)
+    team.hire_team({"cara": "collector", "sue": "supervisor", "sam": "supervisor", "con": "controller", "ann": "analyst"})
     return team
 
 

@@ -155,7 +155,7 @@ def test_a_run_for_a_past_day_goes_by_the_policy_of_that_day(settings, ledger):
         ((grace,),) = book.query("select grace_days from installments where commitment_id = 'PROM-1'")
         return run[0], grace
 
-    book.run("2026-03-20", make_current=True)
+    book.take_in()
     book.approve_all("sam")
     version, march = told("2026-03-31")
     assert version == 1

@@ -5,7 +5,7 @@ import pytest
 from ptp_pipeline.ledger import transitions
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import Settings
-from tests.integration.pipeline_book import Book, new_book
+from tests.integration.pipeline_book import Book, approved_book, new_book
 
 KEY = "commitment_id, version, sequence, from_state, to_state, effective_on"
 
@@ -41,9 +41,7 @@ def test_a_run_offers_the_ledger_only_what_the_last_recorded_build_did_not_have(
 ) -> None:
     import polars as pl
 
-    book = new_book(settings, ledger)
-    book.run("2026-03-31")
-    book.approve_all("sam")
+    book = approved_book(settings, ledger)
     book.run("2026-04-20")
     before = recorded(book)
     append, offered = transitions.append, []

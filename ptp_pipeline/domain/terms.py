@@ -318,8 +318,9 @@ def _customer_caps_exceeded(terms: Terms, caps: Caps, standing: Standing) -> lis
     if caps.balance_percent is not None:
         if standing.balance_minor is None:
             exceeded.append(f"{word} cannot be held against the customer's balance, of which nothing is known")
-        elif (terms.total_minor or 0) * 100 > caps.balance_percent * standing.balance_minor:
-            exceeded.append(f"{word} covers more than {caps.balance_percent} % of the customer's balance")
+        elif (standing.used_minor + standing.earlier_minor + (terms.total_minor or 0)) * 100 > (limit := caps.balance_percent * standing.balance_minor):
+            others = "" if (terms.total_minor or 0) * 100 > limit else " together with what is promised already"
+            exceeded.append(f"{word} covers more than {caps.balance_percent} % of the customer's balance{others}")
     if caps.exposure is not None and _exposed(terms, standing) > caps.exposure:
         exceeded.append(f"{word} takes the customer's exposure beyond {limit_in_words(caps.exposure, terms.currency)}")
     return exceeded

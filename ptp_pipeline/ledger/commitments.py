@@ -201,9 +201,9 @@ def _beyond_open(tx: Transaction, rows: Sequence[NewCommitment]) -> dict[str, Li
     """Those of the rows that promise more on their invoices than is left open, by id."""
     found = tx.all(
         "select refused_id, message, next_step"
-        " from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::date[])",
+        " from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::date[])",
         [
-            *_columns(rows, "commitment_id", "customer_id"),
+            *_columns(rows, "commitment_id"),
             *_columns([row.terms for row in rows], "currency"),
             [_SEPARATOR.join(row.terms.invoice_ids) for row in rows],
             [row.terms.payable_minor for row in rows],
@@ -386,21 +386,7 @@ def customer_standing(tx: Transaction, customer_id: str, currency: str) -> Stand
 
 def _standings(tx: Transaction, customer_ids: Sequence[str]) -> dict[str, Standing]:
     """By commitment of these customers, what its customer has open and waiting beside it."""
-    rows = tx.all(
-        "select e.commitment_id, b.balance_minor, e.used_minor as own_minor,"
-        " sum(e.used_minor) over everything - e.used_minor as used_minor,"
-        " sum(e.in_process_minor) over everything - e.in_process_minor as in_process_minor,"
-        " sum(e.in_process_minor) over (partition by e.customer_id, e.currency order by e.submitted_at, e.commitment_id)"
-        "   - e.in_process_minor as earlier_minor"
-        " from ptp.commitment_exposure e join ("
-        "   select customer_id, currency, ptp.customer_balance(customer_id, currency) as balance_minor from ("
-        "     select distinct customer_id, currency from ptp.commitment"
-        "     where org_id = ptp.current_org() and customer_id = any(%(ids)s)) as c"
-        " ) as b using (customer_id, currency)"
-        " where e.org_id = ptp.current_org() and e.customer_id = any(%(ids)s)"
-        " window everything as (partition by e.customer_id, e.currency)",
-        {"ids": sorted(set(customer_ids))},
-    )
+    rows = tx.all("select * from ptp.standings(%s)", [sorted(set(customer_ids))])
     return {row["commitment_id"]: _standing(row) for row in rows}
 
 

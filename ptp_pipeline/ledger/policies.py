@@ -31,11 +31,7 @@ def current(tx: Transaction, on: dt.date | None = None) -> Policy:
 
 def with_version(tx: Transaction, on: dt.date | None = None) -> tuple[int, Policy]:
     """Version number and policy of a day."""
-    row = tx.one(
-        "select version, policy from ptp.policy_version where org_id = ptp.current_org()"
-        " and effective_from <= coalesce(%s, ptp.org_today()) order by effective_from desc, version desc limit 1",
-        [on],
-    )
+    row = tx.one("select version, policy from ptp.policy_version_on(coalesce(%s, ptp.org_today()))", [on])
     if row is None:
         raise _no_org(tx)
     return row["version"], rules.load(row["policy"])

@@ -42,7 +42,7 @@ def decide(con, desk, who, items, decision="approve"):
 
 def test_what_is_open_on_an_invoice_is_told_to_nobody_who_has_not_signed_in(desk):
     with desk.raw() as con, pytest.raises(psycopg.Error, match="has not signed in"):
-        con.execute("select * from ptp.beyond_open('{x}', '{C-1}', '{USD}', '{INV-1}', '{999999}', '{2026-03-05}')")
+        con.execute("select * from ptp.beyond_open('{x}', '{USD}', '{INV-1}', '{999999}', '{2026-03-05}')")
 
 
 def test_a_decision_on_nothing_leaves_no_event_of_an_approval(desk):

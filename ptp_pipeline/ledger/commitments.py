@@ -101,7 +101,9 @@ def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
     if outcome.status == "draft":
         return Logged(outcome.commitment_id, 1, outcome.status, _sent_back_why(tx, outcome.commitment_id, 1))
     standing = _standings(tx, [new.customer_id])[outcome.commitment_id]
-    rules = guardrails(new.terms, policies.current(tx), standing) if outcome.status != "active" else []
+    if outcome.status == "active":
+        return Logged(outcome.commitment_id, 1, outcome.status, "")
+    rules = guardrails(new.terms, policies.current(tx), standing, by_others=policies.by_others(tx, tx.actor.name))
     return Logged(outcome.commitment_id, 1, outcome.status, "; ".join(rules))
 
 
@@ -200,8 +202,7 @@ def _known(row: NewCommitment, versions: set[tuple[Any, ...]]) -> LineOutcome:
 def _beyond_open(tx: Transaction, rows: Sequence[NewCommitment]) -> dict[str, LineOutcome]:
     """Those of the rows that promise more on their invoices than is left open, by id."""
     found = tx.all(
-        "select refused_id, message, next_step"
-        " from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::date[])",
+        "select refused_id, message, next_step from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::date[])",
         [
             *_columns(rows, "commitment_id"),
             *_columns([row.terms for row in rows], "currency"),
@@ -377,7 +378,8 @@ def customer_standing(tx: Transaction, customer_id: str, currency: str) -> Stand
     """Where a customer stands before anything new is logged."""
     row = tx.one(
         "select coalesce(sum(used_minor), 0) as used_minor, coalesce(sum(in_process_minor), 0) as in_process_minor,"
-        " coalesce(sum(in_process_minor), 0) as earlier_minor, ptp.customer_balance(%(customer)s, %(currency)s) as balance_minor"
+        " coalesce(sum(in_process_minor), 0) as earlier_minor, ptp.customer_balance(%(customer)s, %(currency)s) as balance_minor,"
+        " (now() at time zone 'UTC')::date as logged_on"
         " from ptp.commitment_exposure where org_id = ptp.current_org() and customer_id = %(customer)s and currency = %(currency)s",
         {"customer": customer_id, "currency": currency},
     )
@@ -393,7 +395,7 @@ def _standings(tx: Transaction, customer_ids: Sequence[str]) -> dict[str, Standi
 def _standing(row: Mapping[str, Any]) -> Standing:
     balance = row.get("balance_minor")
     used, waiting, earlier, own = (int(row.get(f"{name}_minor") or 0) for name in ("used", "in_process", "earlier", "own"))
-    return Standing(used, waiting, earlier, None if balance is None else int(balance), own)
+    return Standing(used, waiting, earlier, None if balance is None else int(balance), own, row.get("logged_on"))
 
 
 def cancel(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
@@ -468,6 +470,7 @@ def pending(tx: Transaction) -> list[PendingItem]:
     )
     standings = _standings(tx, [row["customer_id"] for row in rows])
     history = _history(tx, [row["commitment_id"] for row in rows if row["version"] > 1])
+    by_others = {name: policies.by_others(tx, name) for name in {row["logged_by"] for row in rows}}
     items = []
     for row in rows:
         terms, standing, in_force = terms_of(row), standings[row["commitment_id"]], row["newest_approved"]
@@ -477,7 +480,9 @@ def pending(tx: Transaction) -> list[PendingItem]:
             PendingItem(
                 **facts,
                 terms=terms,
-                guardrails=guardrails(terms, policy, standing, is_new_terms=row["version"] > 1),
+                guardrails=guardrails(
+                    terms, policy, standing, is_new_terms=row["version"] > 1, by_others=by_others[row["logged_by"]]
+                ),
                 authors=list(dict.fromkeys(
                     [row["logged_by"].lower(), *(v["logged_by"].lower() for n, v in earlier.items() if n > (in_force or 0))]
                 )),

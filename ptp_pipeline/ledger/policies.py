@@ -37,6 +37,12 @@ def with_version(tx: Transaction, on: dt.date | None = None) -> tuple[int, Polic
     return row["version"], rules.load(row["policy"])
 
 
+def by_others(tx: Transaction, person: str) -> Policy | None:
+    """Today's policy but for what this person changed, which the gate asks too; None when that is no other, or when there is none."""
+    row = tx.one("select nullif(ptp.policy_by_others(%s), ptp.policy_on(ptp.org_today())) as policy", [person])
+    return rules.load(row["policy"]) if row and row["policy"] else None
+
+
 def change(tx: Transaction, changes: Mapping[str, Any], reason: str, effective_from: dt.date | None = None) -> Policy:
     """Apply changes from a day on (default: today in the org's time zone); returns the policy of that day.
 

@@ -23,13 +23,13 @@ from (
 -- what they owe. `earlier` is what was submitted before it and still waits: first come, first served. For many at once, as it costs the
 -- same whether one of a customer's commitments is asked about or all.
 create function ptp.standings(customers text[]) returns table (
-  commitment_id text, own_minor numeric, used_minor numeric, in_process_minor numeric, earlier_minor numeric, balance_minor numeric)
+  commitment_id text, own_minor numeric, used_minor numeric, in_process_minor numeric, earlier_minor numeric, balance_minor numeric, logged_on date)
 language sql stable
 as $$
   select e.commitment_id, e.used_minor, sum(e.used_minor) over everything - e.used_minor,
          sum(e.in_process_minor) over everything - e.in_process_minor,
          sum(e.in_process_minor) over (partition by e.customer_id, e.currency order by e.logged_at, e.commitment_id) - e.in_process_minor,
-         b.balance_minor
+         b.balance_minor, (e.logged_at at time zone 'UTC')::date
   from ptp.commitment_exposure e
   left join (
     select i.customer_id, i.currency, sum(i.open_minor) as balance_minor from ptp.invoice_position i

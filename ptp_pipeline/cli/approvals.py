@@ -315,6 +315,7 @@ def _document(item: "PendingItem", preview: previews.Preview) -> dict[str, Any]:
         "terms": item.terms.model_dump(mode="json"),
         "guardrails": item.guardrails,
         "changes": preview.changes,
+        "replaces_version": item.replaces,
         "exposure": previews.exposure_document(preview.exposure, item.terms.currency),
         "schedule": previews.schedule_document(preview.schedule, item.terms.currency),
     }

@@ -60,7 +60,8 @@ class LineOutcome:
 class PendingItem:
     """A version waiting for a decision, with what policy says about it, what it replaces and where its customer stands.
 
-    `authors` are those who wrote it or what it grew out of: they do not decide on it. `in_force` are the terms it would supersede.
+    `authors` are those who wrote it or what it grew out of: they do not decide on it. `in_force` are the terms it would supersede, `before`
+    those of the version before it, and `replaces` that version where nobody had decided on it.
     """
 
     commitment_id: str
@@ -77,6 +78,7 @@ class PendingItem:
     authors: list[str]
     before: Terms | None
     in_force: Terms | None
+    replaces: int | None
     standing: Standing
     note: str
 
@@ -365,7 +367,7 @@ def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) 
         raise UsageError("New terms need a reason.", "Add --reason.")
     old, version = terms_of(before), int(before["version"]) + 1
     if old == terms and before["decision"] not in ("reject", "send_back"):
-        raise Refused(f"These are the terms {commitment_id} has already.")
+        raise Refused(f"These are the terms {commitment_id} has already.", "A reason alone makes no new version: say what is to change.")
     _insert_versions(tx, [(commitment_id, version, before["customer_id"], terms, reason)])
     if why := _sent_back_why(tx, commitment_id, version):
         return Logged(commitment_id, version, "draft", why)
@@ -459,6 +461,13 @@ def newest(tx: Transaction, commitment_id: str) -> dict[str, Any]:
     return row
 
 
+def replaced(tx: Transaction, commitment_id: str) -> tuple[dict[str, Any], Terms | None]:
+    """What new terms come after: the newest version with its state, and the terms in force. Raises Refused when there is none."""
+    row = newest(tx, commitment_id)
+    in_force = next((v for v in _history(tx, [commitment_id])[commitment_id] if v["version"] == row["newest_approved"]), None)
+    return row, terms_of(in_force) if in_force else None
+
+
 def pending(tx: Transaction) -> list[PendingItem]:
     """Everything that waits for a decision, oldest first."""
     policy = policies.current(tx)
@@ -488,6 +497,7 @@ def pending(tx: Transaction) -> list[PendingItem]:
                 )),
                 before=terms_of(earlier[row["version"] - 1]) if earlier else None,
                 in_force=terms_of(earlier[in_force]) if in_force else None,
+                replaces=row["version"] - 1 if earlier and earlier[row["version"] - 1]["decision"] is None else None,
                 standing=standing,
             )
         )  # fmt: skip
@@ -498,7 +508,7 @@ def _history(tx: Transaction, commitment_ids: Sequence[str]) -> dict[str, list[d
     """All versions of some commitments."""
     versions: dict[str, list[dict[str, Any]]] = {}
     for row in tx.all(
-        f"select commitment_id, version, kind, currency, logged_by, {_TERMS} from ptp.commitment_version"
+        f"select commitment_id, version, kind, currency, logged_by, decision, {_TERMS} from ptp.commitment_version_state"
         " where org_id = ptp.current_org() and commitment_id = any(%s)",
         [list(commitment_ids)],
     ):

@@ -189,13 +189,14 @@ create table ptp.feed_line (
 );
 select ptp.protect('ptp.feed_line', true);
 
--- `C-1 ` is not C-1: under it the limits of C-1 would not count.
+-- `C-1 ` is not C-1: under it the limits of C-1 would not count. Blanks are those that feeds strip; chr(31) stands between ids in a list.
 create function ptp.demand_tidy(what text, id text) returns void language plpgsql immutable set search_path = ptp, pg_temp
 as $$
+declare
+  blank constant text := '[\u0009-\u000d\u001f\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]';
 begin
-  if id !~ '^[^[:space:][:cntrl:]]([^[:cntrl:]]*[^[:space:][:cntrl:]])?$' then
-    perform ptp.refuse('PT001', format('The %s "%s" is empty, begins or ends with a blank, or holds a control character.', what, id),
-                       'Write it as it stands in the invoices file.');
+  if id = '' or id ~ ('^' || blank) or id ~ (blank || '$') or strpos(id, chr(31)) > 0 then
+    perform ptp.refuse('PT001', format('The %s "%s" is empty, or begins or ends with a blank.', what, id), 'Write it as it stands in the files.');
   end if;
 end $$;
 

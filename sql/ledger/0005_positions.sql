@@ -108,6 +108,7 @@ as $$
 declare
   c record;
   s int;
+  actor text;
   day date := (select p.as_of from ptp.position_source p where p.org_id = ptp.current_org());
   open_left bigint[];  -- of each crowded bundle: what is open and not claimed, but for claims that may have been paid
   left_over bigint[];  -- what was invoiced and is not claimed at all
@@ -116,8 +117,10 @@ declare
   available bigint;
   is_refused boolean;
 begin
-  perform ptp.identity();
-  if day is null or coalesce(ptp.policy_on(ptp.org_today()) ->> 'over_promising', 'refuse') = 'allow' then
+  select i.actor into actor from ptp.identity() as i;
+  -- Who lifted the limit does not promise beyond it: that is for others.
+  if day is null or (coalesce(ptp.policy_on(ptp.org_today()) ->> 'over_promising', 'refuse') = 'allow'
+                     and coalesce(ptp.policy_by_others(actor) ->> 'over_promising', 'refuse') = 'allow') then
     return;
   end if;
   -- The planner cannot know how many bundles there are. It takes few, which for a file would be quadratic.

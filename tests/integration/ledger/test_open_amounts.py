@@ -209,6 +209,14 @@ def test_policy_may_allow_it(desk):
     promise(desk, "P-1", 90_000, "A")
 
 
+def test_who_allowed_it_does_not_promise_beyond_what_is_open(desk):
+    opened(desk, A=100)
+    with desk.as_("con") as tx:
+        policies.change(tx, {"over_promising": "allow"}, "settlements with interest")
+    assert "1.00 USD is left to promise on A" in str(refusal(desk, "P-1", 90_000, "A", who="con"))
+    promise(desk, "P-1", 90_000, "A")
+
+
 def test_two_terminals_at_once_do_not_promise_an_invoice_twice(desk):
     opened(desk, A=100_000)
     answers = at_once(*[lambda n=n: promise(desk, f"P-{n}", 60_000 + n, "A", who=("cara", "sue", "sam", "con")[n]) for n in range(4)])

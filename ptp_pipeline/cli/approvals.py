@@ -53,7 +53,7 @@ def pending(*, org: Org, token: Token = "", as_json: Json = False) -> None:
     ledger = open_ledger()
     require_org(ledger, org)
     actor = person_or_operator(ledger, org, token)
-    items, policy = _waiting(ledger, org, actor)
+    items, policy, _ = _waiting(ledger, org, actor, actor.name)
     shown = previews.previews(settings(), items, policy)
     if as_json:
         output.print_json([_document(item, preview) for item, preview in zip(items, shown, strict=True)])
@@ -156,8 +156,9 @@ def approval_code(*, org: Org, ids: Ids = None, token: Token = "", all_pending: 
     ledger = open_ledger()
     require_org(ledger, org)
     actor = person(ledger, org, token)
-    waiting, policy = _waiting(ledger, org, actor)
-    chosen, left = _choose(waiting, ids or [], all_pending=all_pending, mine=_mine("approve", waiting, policy, actor.name, actor.role))
+    waiting, policy, by_others = _waiting(ledger, org, actor, actor.name)
+    mine = _mine("approve", waiting, [policy, *by_others], actor.name, actor.role)
+    chosen, left = _choose(waiting, ids or [], all_pending=all_pending, mine=mine)
     with ledger.transaction(org, actor) as tx:
         items = [(i.commitment_id, i.version) for i in chosen]
         issued = approvals.issue_code(tx, items, policy.approval.code_hours, previews.to_approve(settings(), chosen, policy))
@@ -170,11 +171,13 @@ def approval_code(*, org: Org, ids: Ids = None, token: Token = "", all_pending: 
     _say_left(left)
 
 
-def _waiting(ledger: "Ledger", org: str, actor: "Actor") -> "tuple[list[PendingItem], Policy]":
+def _waiting(ledger: "Ledger", org: str, actor: "Actor", name: str) -> "tuple[list[PendingItem], Policy, list[Policy]]":
+    """What waits, policy, and the policy that this person did not change where that is another."""
     from ptp_pipeline.ledger import commitments, policies
 
     with ledger.transaction(org, actor) as tx:
-        return commitments.pending(tx), policies.current(tx)
+        by_others = policies.by_others(tx, name)
+        return commitments.pending(tx), policies.current(tx), [by_others] if by_others else []
 
 
 def _decide(
@@ -187,8 +190,9 @@ def _decide(
     ledger = open_ledger()
     require_org(ledger, org)
     actor = _with_code(ledger, org, user) if code else person(ledger, org, token)
-    waiting, policy = _waiting(ledger, org, operator() if code else actor)
-    chosen, left = _choose(waiting, ids, all_pending=all_pending, mine=_mine(decision, waiting, policy, actor.name, actor.role))
+    waiting, policy, by_others = _waiting(ledger, org, operator() if code else actor, actor.name)
+    mine = _mine(decision, waiting, [policy, *by_others], actor.name, actor.role)
+    chosen, left = _choose(waiting, ids, all_pending=all_pending, mine=mine)
     schedules = previews.to_approve(settings(), chosen, policy) if decision == "approve" else {}
     if len(chosen) > 1 and not as_json:
         _show_batch(chosen, policy)
@@ -248,15 +252,19 @@ def _choose(
     return list({(known[name].commitment_id, known[name].version): known[name] for name in ids}.values()), []
 
 
-def _mine(decision: str, waiting: "Sequence[PendingItem]", policy: "Policy", name: str, role: str) -> dict[tuple[str, int], str]:
-    """By item, why this person may not decide on it; empty when they may. The ledger has the last word."""
+def _mine(
+    decision: str, waiting: "Sequence[PendingItem]", policies: "Sequence[Policy]", name: str, role: str
+) -> dict[tuple[str, int], str]:
+    """By item, why this person may not decide on it; empty when they may. Caps hold by each of the policies, as at the gate, which has
+    the last word.
+    """
     from ptp_pipeline.domain.policy import APPROVERS
     from ptp_pipeline.domain.terms import caps_exceeded
 
     reasons: dict[tuple[str, int], str] = {}
     for item in waiting:
-        caps = policy.approval.caps.get(role)  # type: ignore[call-overload]
-        beyond = caps_exceeded(item.terms, caps, item.standing) if decision == "approve" else []
+        caps = [policy.approval.caps.get(role) for policy in policies]  # type: ignore[call-overload]
+        beyond = [said for cap in caps for said in caps_exceeded(item.terms, cap, item.standing)] if decision == "approve" else []
         if role not in APPROVERS:
             why = f"a {role} decides on no terms"
         elif name in item.authors:
@@ -307,6 +315,7 @@ def _document(item: "PendingItem", preview: previews.Preview) -> dict[str, Any]:
         "terms": item.terms.model_dump(mode="json"),
         "guardrails": item.guardrails,
         "changes": preview.changes,
+        "replaces_version": item.replaces,
         "exposure": previews.exposure_document(preview.exposure, item.terms.currency),
         "schedule": previews.schedule_document(preview.schedule, item.terms.currency),
     }

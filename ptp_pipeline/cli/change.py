@@ -83,7 +83,7 @@ def renegotiate(
 
     who = begin(org, token)
     with who.ledger.transaction(org, who.actor) as tx:
-        newest = commitments.newest(tx, commitment_id)
+        newest, in_force = commitments.replaced(tx, commitment_id)
     before = commitments.terms_of(newest)
     changes: dict[str, Any] = {"down_payment_minor": down_payment, "discount_minor": discount, "amount_minor": amount}
     options = {"down_payment_minor": "--down-payment", "discount_minor": "--discount", "amount_minor": "--amount"}
@@ -109,19 +109,26 @@ def renegotiate(
             {"frequency": frequency} if frequency else {"frequency": "monthly"} if before.frequency in ("custom", "once") and count else {}
         )
     if not changes and newest["decision"] not in ("reject", "send_back"):
-        raise UsageError("Nothing would change.", "Give at least one of --amount, --due, --count, --frequency, --discount, …")
+        waits = newest["status"] == "pending_approval"
+        step = "Give what is to change: --amount, --due, --count, --frequency, --discount, …"
+        raise UsageError(
+            f"A reason alone makes no new version: version {newest['version']} of {commitment_id} {'waits with' if waits else 'has'} these"
+            " terms.",
+            f"{step} It can be decided on as it is: {launcher()} approve {commitment_id} --org {org} --reason TEXT" if waits else step,
+        )
     terms = make_terms(**_merged(before, {**changes, "agreed_on": business_day(agreed_on, "--agreed-on", who.policy)}))
-    of_terms, of_schedule = previews.changes_of(settings(), before, terms, who.policy)
+    of_terms, of_schedule = previews.changes_of(settings(), in_force or before, terms, who.policy)
+    replaces = newest["version"] if newest["decision"] is None else None
     if not as_json:
         show_terms(who, terms, f"New terms of {commitment_id}", newest["customer_id"], rationale=reason, is_new_terms=True)
-        for told in [*of_terms, *of_schedule]:
-            output.paragraph(told, indent=2)
+        for told in previews.changes_in_words([*of_terms, *of_schedule], in_force=in_force is not None, replaces=replaces):
+            output.paragraph(told)
     confirm("Log them?", yes=yes or as_json)
     with who.ledger.transaction(org, who.actor) as tx:
         logged = commitments.renegotiate(tx, commitment_id, terms, reason)
     if as_json:
         document = {"commitment_id": commitment_id, "version": logged.version, "status": logged.status}
-        output.print_json({**document, "rule": logged.rule_message, "changes": [*of_terms, *of_schedule]})
+        output.print_json({**document, "rule": logged.rule_message, "changes": [*of_terms, *of_schedule], "replaces_version": replaces})
         return
     print_logged(logged, org)
 

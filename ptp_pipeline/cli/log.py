@@ -335,11 +335,12 @@ def show_terms(who: Session, terms: "Terms", headline: str, customer_id: str, *,
 def _rules(who: Session, terms: "Terms", customer_id: str, rationale: str, *, is_new_terms: bool = False) -> list[str]:
     """What policy will say, beforehand. Of new terms the standing still counts the old ones: the gate then says it exactly."""
     from ptp_pipeline.domain.terms import guardrails, nudges, rationale_missing
-    from ptp_pipeline.ledger import commitments
+    from ptp_pipeline.ledger import commitments, policies
 
     with who.ledger.transaction(who.org, who.actor) as tx:
         standing = commitments.customer_standing(tx, customer_id, terms.currency)
-    rules = guardrails(terms, who.policy, standing, is_new_terms=is_new_terms)
+        by_others = policies.by_others(tx, who.actor.name)
+    rules = guardrails(terms, who.policy, standing, is_new_terms=is_new_terms, by_others=by_others)
     if rules and (missing := rationale_missing(terms, who.policy, rationale, is_new_terms=is_new_terms)):
         rules.append(f"{missing}: it would be sent back")
     return [*rules, *nudges(terms)]

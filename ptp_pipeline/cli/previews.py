@@ -130,13 +130,23 @@ def previews(settings: "Settings", pending: "Sequence[PendingItem]", policy: "Po
             f"{terms_in_words(item.terms)}; agreed on {item.terms.agreed_on}, logged by {output.visible(item.logged_by)}",
             f"Waiting for {hours:g} business hours",
             *([f"Why: {output.visible(rationale)}"] if rationale else []),
-            *([f"Changes {'the terms in force' if item.in_force else 'the version before'}: {'; '.join(told)}"] if told else []),
+            *changes_in_words(told, in_force=item.in_force is not None, replaces=item.replaces),
             exposure_in_words(item.customer_id, exposure, item.terms.currency),
         ]
         if (balance := item.standing.balance_minor) is not None:
             lines.append(f"The customer owes {output.minor_money(balance, item.terms.currency)} in all.")
         shown.append(Preview(schedule, told, exposure, hours, lines))
     return shown
+
+
+def changes_in_words(told: "Sequence[str]", *, in_force: bool, replaces: int | None) -> list[str]:
+    """What new terms change, as their author is told it and then their approver: against the terms in force, and beside these the version
+    that never was decided on.
+    """
+    lines = [f"Changes {'the terms in force' if in_force else 'the version before'}: {'; '.join(told)}"] if told else []
+    if in_force and replaces and not told:
+        lines = ["Changes nothing of the terms in force"]
+    return [*lines, f"Takes the place of version {replaces}, which nobody has decided on"] if replaces else lines
 
 
 def changes_of(settings: "Settings", before: "Terms", after: "Terms", policy: "Policy") -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ which repeats these rules as constraints. Money is integer minor units.
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import pairwise
 from typing import Any, Literal, Self, get_args
@@ -260,7 +260,8 @@ class Standing:
     """What a customer has promised already under other commitments in this currency, and owes in all; minor units.
 
     `earlier_minor` is the part of what waits that was submitted before the terms in question: it has its place already. `own_minor` is
-    what the commitment in question itself has approved and open; it counts in none of the others.
+    what the commitment in question itself has approved and open; it counts in none of the others. `logged_on` is the day (UTC) on which
+    the terms in question were logged: an agreement dated ahead of it makes no wait shorter.
     """
 
     used_minor: int = 0
@@ -268,6 +269,7 @@ class Standing:
     earlier_minor: int = 0
     balance_minor: int | None = None
     own_minor: int = 0
+    logged_on: dt.date | None = field(default=None, compare=False)
 
 
 NO_STANDING = Standing()
@@ -278,9 +280,16 @@ def needs_approval(terms: Terms, policy: Policy, standing: Standing = NO_STANDIN
     return bool(_reasons_for_a_person(terms, policy, standing))
 
 
-def guardrails(terms: Terms, policy: Policy, standing: Standing = NO_STANDING, *, is_new_terms: bool = False) -> list[str]:
-    """What policy has to say about these terms, one sentence each; empty when policy itself grants them."""
+def guardrails(
+    terms: Terms, policy: Policy, standing: Standing = NO_STANDING, *, is_new_terms: bool = False, by_others: Policy | None = None
+) -> list[str]:
+    """What policy has to say about these terms, one sentence each; empty when policy itself grants them.
+
+    `by_others` is the policy that their author did not change: a limit one loosened oneself does not count for oneself.
+    """
     reasons = ["New terms"] if is_new_terms else _reasons_for_a_person(terms, policy, standing)
+    if not reasons and by_others:
+        reasons = [f"{reason} by the limits its author did not change" for reason in _reasons_for_a_person(terms, by_others, standing)]
     if not reasons:
         return []
     needed = required_role(terms, policy, standing)
@@ -304,7 +313,7 @@ def caps_exceeded(terms: Terms, caps: Caps | None, standing: Standing = NO_STAND
         return [f"{word} has no approver"]
     if caps.amount is not None and to_decimal(total, terms.currency) > caps.amount:
         exceeded.append(f"{word} exceeds {limit_in_words(caps.amount, terms.currency)}")
-    if caps.days is not None and (last_due_date(terms) - terms.agreed_on).days > caps.days:
+    if caps.days is not None and (last_due_date(terms) - _counted_from(terms, standing)).days > caps.days:
         exceeded.append(f"{word} runs longer than {caps.days} days")
     if caps.installments is not None and (terms.installment_count or 1) > caps.installments:
         exceeded.append(f"{word} has more than {caps.installments} installments")
@@ -314,15 +323,20 @@ def caps_exceeded(terms: Terms, caps: Caps | None, standing: Standing = NO_STAND
 
 
 def _customer_caps_exceeded(terms: Terms, caps: Caps, standing: Standing) -> list[str]:
-    word, exceeded = KIND_WORDS[terms.kind], []
+    word, total, exceeded = KIND_WORDS[terms.kind], terms.total_minor or 0, []
     if caps.balance_percent is not None:
         if standing.balance_minor is None:
             exceeded.append(f"{word} cannot be held against the customer's balance, of which nothing is known")
-        elif (terms.total_minor or 0) * 100 > caps.balance_percent * standing.balance_minor:
-            exceeded.append(f"{word} covers more than {caps.balance_percent} % of the customer's balance")
+        elif (total + standing.used_minor + standing.earlier_minor) * 100 > (limit := caps.balance_percent * standing.balance_minor):
+            others = "" if total * 100 > limit else " together with what is promised already"
+            exceeded.append(f"{word} covers more than {caps.balance_percent} % of the customer's balance{others}")
     if caps.exposure is not None and _exposed(terms, standing) > caps.exposure:
         exceeded.append(f"{word} takes the customer's exposure beyond {limit_in_words(caps.exposure, terms.currency)}")
     return exceeded
+
+
+def _counted_from(terms: Terms, standing: Standing) -> dt.date:
+    return min(terms.agreed_on, standing.logged_on or terms.agreed_on)
 
 
 def _exposed(terms: Terms, standing: Standing) -> Decimal:
@@ -355,7 +369,7 @@ def limit_in_words(limit: Decimal, currency: str) -> str:
 
 def _reasons_for_a_person(terms: Terms, policy: Policy, standing: Standing) -> list[str]:
     approval, word = policy.approval, KIND_WORDS[terms.kind]
-    days, limit = (terms.first_due_date - terms.agreed_on).days, approval.promise_amount
+    days, limit = (terms.first_due_date - _counted_from(terms, standing)).days, approval.promise_amount
     total = to_decimal(terms.total_minor or 0, terms.currency)
     if terms.kind == "plan" or terms.kind in approval.kinds:
         return [f"{word} terms"]

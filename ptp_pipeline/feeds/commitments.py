@@ -17,7 +17,7 @@ from ptp_pipeline.domain import terms as domain_terms
 from ptp_pipeline.domain.money import BadAmount, format_amount, parse_amount
 from ptp_pipeline.domain.policy import Policy
 from ptp_pipeline.feeds.build import LINE_COLUMNS, QUARANTINE_COLUMNS
-from ptp_pipeline.ledger import commitments, policies
+from ptp_pipeline.ledger import commitments, policies, positions
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse.models import Warehouse
@@ -99,6 +99,9 @@ def register(settings: Settings, ledger: Ledger, org: str, actor: Actor) -> dict
         known = _known(tx, ids)
         schedules = _by_id(lines)
         ready, waiting = _prepare(fresh, schedules, known, policies.current(tx), lambda: _invoices(warehouse))
+        if positions.source(tx):
+            # An invoice that came with its commitment is known, though no build has it yet.
+            positions.add_invoices(tx, _open(warehouse, {i for new in ready for i in new.terms.invoice_ids}))
         for new, outcome in zip(ready, commitments.log_many(tx, ready), strict=True):
             answered[new.file_sha256 or "", new.line_number or 0] = outcome
         known |= _known(tx, {new.commitment_id or "" for new in ready} & schedules.keys())
@@ -181,6 +184,24 @@ def _invoices(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
         " qualify row_number() over (partition by invoice_id order by file_sequence desc, line_number desc) = 1",
     )
     return {row["invoice_id"]: row for row in newest.iter_rows(named=True)}
+
+
+def _open(warehouse: Warehouse, ids: set[str]) -> list[tuple[str, str, str, int, int]]:
+    """Of these invoices (invoice_id, customer_id, currency, invoiced, open), by their newest row."""
+    import polars as pl
+
+    named = pl.DataFrame({"invoice_id": sorted(ids)}, schema={"invoice_id": pl.String})
+    con = warehouse.connect(["feed"])
+    try:
+        con.register("named", named)
+        return con.execute(
+            "select invoice_id, customer_id, currency, amount_minor,"
+            " case when settled_date is null then coalesce(open_amount_minor, amount_minor) else 0 end"
+            " from feed.invoices semi join named using (invoice_id)"
+            " qualify row_number() over (partition by invoice_id order by file_sequence desc, line_number desc) = 1"
+        ).fetchall()
+    finally:
+        con.close()
 
 
 # --- rows to terms ---

@@ -60,7 +60,8 @@ class LineOutcome:
 class PendingItem:
     """A version waiting for a decision, with what policy says about it, what it replaces and where its customer stands.
 
-    `authors` are those who wrote it or what it grew out of: they do not decide on it. `in_force` are the terms it would supersede.
+    `authors` are those who wrote it or what it grew out of: they do not decide on it. `in_force` are the terms it would supersede, `before`
+    those of the version before it, and `replaces` that version where nobody had decided on it.
     """
 
     commitment_id: str
@@ -77,6 +78,7 @@ class PendingItem:
     authors: list[str]
     before: Terms | None
     in_force: Terms | None
+    replaces: int | None
     standing: Standing
     note: str
 
@@ -101,7 +103,9 @@ def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
     if outcome.status == "draft":
         return Logged(outcome.commitment_id, 1, outcome.status, _sent_back_why(tx, outcome.commitment_id, 1))
     standing = _standings(tx, [new.customer_id])[outcome.commitment_id]
-    rules = guardrails(new.terms, policies.current(tx), standing) if outcome.status != "active" else []
+    if outcome.status == "active":
+        return Logged(outcome.commitment_id, 1, outcome.status, "")
+    rules = guardrails(new.terms, policies.current(tx), standing, by_others=policies.by_others(tx, tx.actor.name))
     return Logged(outcome.commitment_id, 1, outcome.status, "; ".join(rules))
 
 
@@ -200,10 +204,9 @@ def _known(row: NewCommitment, versions: set[tuple[Any, ...]]) -> LineOutcome:
 def _beyond_open(tx: Transaction, rows: Sequence[NewCommitment]) -> dict[str, LineOutcome]:
     """Those of the rows that promise more on their invoices than is left open, by id."""
     found = tx.all(
-        "select refused_id, message, next_step"
-        " from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::date[])",
+        "select refused_id, message, next_step from ptp.beyond_open(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::date[])",
         [
-            *_columns(rows, "commitment_id", "customer_id"),
+            *_columns(rows, "commitment_id"),
             *_columns([row.terms for row in rows], "currency"),
             [_SEPARATOR.join(row.terms.invoice_ids) for row in rows],
             [row.terms.payable_minor for row in rows],
@@ -364,7 +367,7 @@ def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) 
         raise UsageError("New terms need a reason.", "Add --reason.")
     old, version = terms_of(before), int(before["version"]) + 1
     if old == terms and before["decision"] not in ("reject", "send_back"):
-        raise Refused(f"These are the terms {commitment_id} has already.")
+        raise Refused(f"These are the terms {commitment_id} has already.", "A reason alone makes no new version: say what is to change.")
     _insert_versions(tx, [(commitment_id, version, before["customer_id"], terms, reason)])
     if why := _sent_back_why(tx, commitment_id, version):
         return Logged(commitment_id, version, "draft", why)
@@ -377,7 +380,8 @@ def customer_standing(tx: Transaction, customer_id: str, currency: str) -> Stand
     """Where a customer stands before anything new is logged."""
     row = tx.one(
         "select coalesce(sum(used_minor), 0) as used_minor, coalesce(sum(in_process_minor), 0) as in_process_minor,"
-        " coalesce(sum(in_process_minor), 0) as earlier_minor, ptp.customer_balance(%(customer)s, %(currency)s) as balance_minor"
+        " coalesce(sum(in_process_minor), 0) as earlier_minor, ptp.customer_balance(%(customer)s, %(currency)s) as balance_minor,"
+        " (now() at time zone 'UTC')::date as logged_on"
         " from ptp.commitment_exposure where org_id = ptp.current_org() and customer_id = %(customer)s and currency = %(currency)s",
         {"customer": customer_id, "currency": currency},
     )
@@ -386,28 +390,14 @@ def customer_standing(tx: Transaction, customer_id: str, currency: str) -> Stand
 
 def _standings(tx: Transaction, customer_ids: Sequence[str]) -> dict[str, Standing]:
     """By commitment of these customers, what its customer has open and waiting beside it."""
-    rows = tx.all(
-        "select e.commitment_id, b.balance_minor, e.used_minor as own_minor,"
-        " sum(e.used_minor) over everything - e.used_minor as used_minor,"
-        " sum(e.in_process_minor) over everything - e.in_process_minor as in_process_minor,"
-        " sum(e.in_process_minor) over (partition by e.customer_id, e.currency order by e.submitted_at, e.commitment_id)"
-        "   - e.in_process_minor as earlier_minor"
-        " from ptp.commitment_exposure e join ("
-        "   select customer_id, currency, ptp.customer_balance(customer_id, currency) as balance_minor from ("
-        "     select distinct customer_id, currency from ptp.commitment"
-        "     where org_id = ptp.current_org() and customer_id = any(%(ids)s)) as c"
-        " ) as b using (customer_id, currency)"
-        " where e.org_id = ptp.current_org() and e.customer_id = any(%(ids)s)"
-        " window everything as (partition by e.customer_id, e.currency)",
-        {"ids": sorted(set(customer_ids))},
-    )
+    rows = tx.all("select * from ptp.standings(%s)", [sorted(set(customer_ids))])
     return {row["commitment_id"]: _standing(row) for row in rows}
 
 
 def _standing(row: Mapping[str, Any]) -> Standing:
     balance = row.get("balance_minor")
     used, waiting, earlier, own = (int(row.get(f"{name}_minor") or 0) for name in ("used", "in_process", "earlier", "own"))
-    return Standing(used, waiting, earlier, None if balance is None else int(balance), own)
+    return Standing(used, waiting, earlier, None if balance is None else int(balance), own, row.get("logged_on"))
 
 
 def cancel(tx: Transaction, commitment_id: str, effective_on: dt.date, reason: str) -> None:
@@ -471,6 +461,13 @@ def newest(tx: Transaction, commitment_id: str) -> dict[str, Any]:
     return row
 
 
+def replaced(tx: Transaction, commitment_id: str) -> tuple[dict[str, Any], Terms | None]:
+    """What new terms come after: the newest version with its state, and the terms in force. Raises Refused when there is none."""
+    row = newest(tx, commitment_id)
+    in_force = next((v for v in _history(tx, [commitment_id])[commitment_id] if v["version"] == row["newest_approved"]), None)
+    return row, terms_of(in_force) if in_force else None
+
+
 def pending(tx: Transaction) -> list[PendingItem]:
     """Everything that waits for a decision, oldest first."""
     policy = policies.current(tx)
@@ -482,6 +479,7 @@ def pending(tx: Transaction) -> list[PendingItem]:
     )
     standings = _standings(tx, [row["customer_id"] for row in rows])
     history = _history(tx, [row["commitment_id"] for row in rows if row["version"] > 1])
+    by_others = {name: policies.by_others(tx, name) for name in {row["logged_by"] for row in rows}}
     items = []
     for row in rows:
         terms, standing, in_force = terms_of(row), standings[row["commitment_id"]], row["newest_approved"]
@@ -491,12 +489,15 @@ def pending(tx: Transaction) -> list[PendingItem]:
             PendingItem(
                 **facts,
                 terms=terms,
-                guardrails=guardrails(terms, policy, standing, is_new_terms=row["version"] > 1),
+                guardrails=guardrails(
+                    terms, policy, standing, is_new_terms=row["version"] > 1, by_others=by_others[row["logged_by"]]
+                ),
                 authors=list(dict.fromkeys(
                     [row["logged_by"].lower(), *(v["logged_by"].lower() for n, v in earlier.items() if n > (in_force or 0))]
                 )),
                 before=terms_of(earlier[row["version"] - 1]) if earlier else None,
                 in_force=terms_of(earlier[in_force]) if in_force else None,
+                replaces=row["version"] - 1 if earlier and earlier[row["version"] - 1]["decision"] is None else None,
                 standing=standing,
             )
         )  # fmt: skip
@@ -507,7 +508,7 @@ def _history(tx: Transaction, commitment_ids: Sequence[str]) -> dict[str, list[d
     """All versions of some commitments."""
     versions: dict[str, list[dict[str, Any]]] = {}
     for row in tx.all(
-        f"select commitment_id, version, kind, currency, logged_by, {_TERMS} from ptp.commitment_version"
+        f"select commitment_id, version, kind, currency, logged_by, decision, {_TERMS} from ptp.commitment_version_state"
         " where org_id = ptp.current_org() and commitment_id = any(%s)",
         [list(commitment_ids)],
     ):

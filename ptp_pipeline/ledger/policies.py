@@ -31,14 +31,16 @@ def current(tx: Transaction, on: dt.date | None = None) -> Policy:
 
 def with_version(tx: Transaction, on: dt.date | None = None) -> tuple[int, Policy]:
     """Version number and policy of a day."""
-    row = tx.one(
-        "select version, policy from ptp.policy_version where org_id = ptp.current_org()"
-        " and effective_from <= coalesce(%s, ptp.org_today()) order by effective_from desc, version desc limit 1",
-        [on],
-    )
+    row = tx.one("select version, policy from ptp.policy_version_on(coalesce(%s, ptp.org_today()))", [on])
     if row is None:
         raise _no_org(tx)
     return row["version"], rules.load(row["policy"])
+
+
+def by_others(tx: Transaction, person: str) -> Policy | None:
+    """Today's policy but for what this person changed, which the gate asks too; None when that is no other, or when there is none."""
+    row = tx.one("select nullif(ptp.policy_by_others(%s), ptp.policy_on(ptp.org_today())) as policy", [person])
+    return rules.load(row["policy"]) if row and row["policy"] else None
 
 
 def change(tx: Transaction, changes: Mapping[str, Any], reason: str, effective_from: dt.date | None = None) -> Policy:

@@ -4,7 +4,7 @@ Reading it out of a build is the warehouse's business; what is refused because o
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -49,6 +49,16 @@ def record(tx: Transaction, files: Mapping[str, Path], of: Source, *, is_whole: 
         [of.build_id, of.digest, of.as_of],
     )
     return written
+
+
+def add_invoices(tx: Transaction, rows: Sequence[tuple[str, str, str, int, int]]) -> None:
+    """Invoices as (invoice_id, customer_id, currency, amount_minor, open_minor) that files brought since the build; what it knows stays."""
+    tx.execute(
+        "insert into ptp.invoice_position (org_id, invoice_id, customer_id, currency, amount_minor, open_minor)"
+        " select ptp.current_org(), r.* from unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[]) as r"
+        " on conflict do nothing",
+        [list(column) for column in zip(*rows, strict=True)] or [[]] * 5,
+    )
 
 
 def _merge(tx: Transaction, table: str, path: Path, *, is_whole: bool) -> int:

@@ -192,11 +192,15 @@ begin
 end $$;
 create trigger check_policy before insert on ptp.policy_version for each row execute function ptp.check_policy();
 
-create function ptp.policy_on(day date) returns jsonb language sql stable
+-- What holds on a day, leaving out what one person changed.
+create function ptp.policy_version_on(day date, not_by text default '') returns setof ptp.policy_version language sql stable
 as $$
-  select p.policy from ptp.policy_version p
-  where p.org_id = ptp.current_org() and p.effective_from <= day order by p.effective_from desc, p.version desc limit 1
+  select p.* from ptp.policy_version p
+  where p.org_id = ptp.current_org() and p.effective_from <= day and p.changed_by <> not_by order by p.effective_from desc, p.version desc limit 1
 $$;
+
+create function ptp.policy_on(day date) returns jsonb language sql stable
+as $$ select p.policy from ptp.policy_version_on(day) as p $$;
 
 -- The time zone is that of the day in UTC: one that holds from next month on does not move today.
 create function ptp.org_today() returns date language sql stable
@@ -204,13 +208,9 @@ as $$ select (now() at time zone coalesce(ptp.policy_on((now() at time zone 'UTC
 
 -- The policy in force but for what this person changed: a limit one loosened oneself is for others to use.
 create function ptp.policy_by_others(person text) returns jsonb language sql stable
-as $$
-  select p.policy from ptp.policy_version p
-  where p.org_id = ptp.current_org() and p.effective_from <= ptp.org_today() and p.changed_by <> person
-  order by p.effective_from desc, p.version desc limit 1
-$$;
+as $$ select p.policy from ptp.policy_version_on(ptp.org_today(), person) as p $$;
 
-grant execute on function ptp.policy_on, ptp.org_today to ptp_app, ptp_pipeline, ptp_ops;
+grant execute on function ptp.policy_version_on, ptp.policy_on, ptp.policy_by_others, ptp.org_today to ptp_app, ptp_pipeline, ptp_ops;
 
 -- audit: one chain per org -----------------------------------------------------------------------------------------
 

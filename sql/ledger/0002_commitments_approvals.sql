@@ -6,7 +6,7 @@ create table ptp.commitment (
   org_id text not null references ptp.org,
   commitment_id text not null check (commitment_id ~ '\S' and length(commitment_id) <= 128),
   kind text not null check (kind in ('promise', 'repeating_promise', 'plan')),
-  customer_id text not null check (customer_id ~ '\S'),
+  customer_id text not null,
   currency char(3) not null check (currency ~ '^[A-Z]{3}$'),
   owner text not null default '',
   channel text not null default '',
@@ -189,6 +189,17 @@ create table ptp.feed_line (
 );
 select ptp.protect('ptp.feed_line', true);
 
+-- `C-1 ` is not C-1: under it the limits of C-1 would not count. Blanks are those that feeds strip; chr(31) stands between ids in a list.
+create function ptp.demand_tidy(what text, id text) returns void language plpgsql immutable set search_path = ptp, pg_temp
+as $$
+declare
+  blank constant text := '[\u0009-\u000d\u001f\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]';
+begin
+  if id = '' or id ~ ('^' || blank) or id ~ (blank || '$') or strpos(id, chr(31)) > 0 then
+    perform ptp.refuse('PT001', format('The %s "%s" is empty, or begins or ends with a blank.', what, id), 'Write it as it stands in the files.');
+  end if;
+end $$;
+
 -- who and when are taken from the transaction, whatever the client wrote --------------------------------------------
 -- An author is a person proven in this transaction. Rows of a file need none: they are the pipeline's, and the file must be known.
 
@@ -199,6 +210,7 @@ declare
 begin
   new.logged_by := 'pipeline';
   new.logged_at := clock_timestamp();
+  perform ptp.demand_tidy(x.what, x.id) from (values ('commitment id', new.commitment_id), ('customer id', new.customer_id)) as x (what, id);
   if new.source <> 'feed' then
     new.logged_by := ptp.author('log commitments');
   elsif session_user <> 'ptp_pipeline' then
@@ -235,6 +247,7 @@ begin
   new.logged_at := clock_timestamp();
   if cardinality(new.invoice_ids) > 0 then
     new.invoice_ids := array(select distinct i collate "C" as id from unnest(new.invoice_ids) as i where i ~ '\S' order by id);
+    perform ptp.demand_tidy('invoice id', i) from unnest(new.invoice_ids) as i;
   end if;
   if new.custom_schedule is not null then
     if not coalesce((
@@ -317,20 +330,9 @@ $$;
 create function ptp.kind_word(kind text) returns text language sql immutable
 as $$ select initcap(split_part(replace(kind, '_', ' '), ' ', 1)) || case kind when 'repeating_promise' then ' promise' else '' end $$;
 
--- What a role's caps on the customer are held against (the view is in 0006, as it needs what runs found). Of what waits, only what was submitted earlier counts: first come, first served.
-create function ptp.standing(v ptp.commitment_version, policy jsonb, out balance numeric, out exposed numeric)
-language plpgsql stable set search_path = ptp, pg_temp
-as $$
-begin
-  if policy @? '$.approval.caps.*.balance_percent ? (@ != null)' then
-    balance := ptp.customer_balance(v.customer_id, v.currency);
-  end if;
-  if policy @? '$.approval.caps.*.exposure ? (@ != null)' then
-    select coalesce(sum(e.used_minor + case when (e.submitted_at, e.commitment_id) < (v.logged_at, v.commitment_id) then e.in_process_minor else 0 end), 0)
-    into exposed from ptp.commitment_exposure e
-    where e.org_id = v.org_id and e.customer_id = v.customer_id and e.currency = v.currency and e.commitment_id <> v.commitment_id;
-  end if;
-end $$;
+-- Whether a role's caps depend on where the customer stands, which is read only then (ptp.standings, in 0006).
+create function ptp.caps_customer(policy jsonb, by_role text) returns boolean language sql immutable
+as $$ select num_nonnulls(c.caps ->> 'balance_percent', c.caps ->> 'exposure') > 0 from (select policy -> 'approval' -> 'caps' -> by_role as caps) as c $$;
 
 -- Major units of policy as minor units of a currency, and in words: `50,000 USD`.
 create function ptp.limit_minor(major text, currency text) returns numeric language sql immutable
@@ -339,7 +341,8 @@ as $$ select major::numeric * 10::numeric ^ ptp.exponent(currency) $$;
 create function ptp.limit_in_words(major text, currency text) returns text language sql immutable
 as $$ select regexp_replace(ptp.format_money(ptp.limit_minor(major, currency), currency), '\.0+ ', ' ') $$;
 
--- The first cap of this role the terms exceed, in words; NULL when the role may approve them.
+-- The first cap of this role the terms exceed, in words; NULL when the role may approve them. `exposed` is what the customer has open
+-- under other commitments, and what of them was submitted earlier and waits.
 create function ptp.cap_exceeded(v ptp.commitment_version, policy jsonb, by_role text, balance numeric, exposed numeric) returns text
 language plpgsql stable
 as $$
@@ -361,8 +364,9 @@ begin
     return format('%s gives a discount of more than %s %%', word, caps ->> 'discount_percent');
   elsif balance is null and caps ->> 'balance_percent' is not null then
     return format('%s cannot be held against the customer''s balance, of which nothing is known', word);
-  elsif v.total_minor::numeric * 100 > (caps ->> 'balance_percent')::numeric * balance then
-    return format('%s covers more than %s %% of the customer''s balance', word, caps ->> 'balance_percent');
+  elsif (exposed + v.total_minor) * 100 > (caps ->> 'balance_percent')::numeric * balance then
+    return format('%s covers more than %s %% of the customer''s balance%s', word, caps ->> 'balance_percent',
+                  case when v.total_minor::numeric * 100 <= (caps ->> 'balance_percent')::numeric * balance then ' together with what is promised already' else '' end);
   elsif exposed + v.total_minor - v.discount_minor > ptp.limit_minor(caps ->> 'exposure', v.currency) then
     return format('%s takes the customer''s exposure beyond %s', word, ptp.limit_in_words(caps ->> 'exposure', v.currency));
   end if;
@@ -451,10 +455,7 @@ declare
   decider ptp.app_user;
   earlier record;
   policy jsonb;
-  by_others jsonb;
-  stands record;
-  beyond text;
-  needed text;
+  problem text;
 begin
   perform ptp.lock_org();
   select * into v from ptp.commitment_version x
@@ -477,12 +478,9 @@ begin
   end if;
   perform ptp.refuse_if_ended(new.commitment_id);
   new.decided_at := clock_timestamp();
-  select p.version into new.policy_version from ptp.policy_version p
-  where p.org_id = new.org_id and p.effective_from <= ptp.org_today() order by p.effective_from desc, p.version desc limit 1;
-  policy := ptp.policy_on(ptp.org_today());
-  select * into stands from ptp.standing(v, policy);
+  select p.version, p.policy into new.policy_version, policy from ptp.policy_version_on(ptp.org_today()) as p;
   if new.decided_by = 'policy' then
-    if not (case new.decision when 'approve' then ptp.policy_grants(v, policy, stands.exposed)
+    if not (case new.decision when 'approve' then ptp.policy_grants(v, policy, null)
                              when 'send_back' then ptp.rationale_missing(v, c.note, policy) is not null else false end) then
       perform ptp.refuse('PT003', format('Policy does not grant %s: a person must decide.', new.commitment_id));
     end if;
@@ -514,26 +512,9 @@ begin
   if new.decision <> 'approve' then
     return new;
   end if;
-  beyond := ptp.cap_exceeded(v, policy, decider.role, stands.balance, stands.exposed);
-  if beyond is not null then
-    needed := ptp.role_for(v, policy, stands.balance, stands.exposed);
-    if needed is null then
-      perform ptp.refuse('PT003', format('%s: nobody may approve %s.', beyond, v.commitment_id), 'Change the terms or the policy.');
-    end if;
-    perform ptp.refuse('PT003', format('%s: %s approval required for %s.', beyond, initcap(needed), v.commitment_id));
-  end if;
-  by_others := ptp.policy_by_others(decider.user_name);
-  if by_others is distinct from policy then
-    select * into stands from ptp.standing(v, by_others);
-    beyond := ptp.cap_exceeded(v, by_others, decider.role, stands.balance, stands.exposed);
-    if beyond is not null then
-      perform ptp.refuse('PT003', format('%s, and it was %s who changed that limit: somebody else must approve %s.', beyond, decider.user_name,
-                                         v.commitment_id));
-    end if;
-  end if;
-  beyond := ptp.schedule_problem(v, new.schedule, policy);
-  if beyond is not null then
-    perform ptp.refuse('PT003', format('The schedule to be approved for %s %s.', v.commitment_id, beyond), 'Look at terms and schedule again.');
+  problem := ptp.schedule_problem(v, new.schedule, policy);
+  if problem is not null then
+    perform ptp.refuse('PT003', format('The schedule to be approved for %s %s.', v.commitment_id, problem), 'Look at terms and schedule again.');
   end if;
   new.schedule_digest := ptp.schedule_digest(new.terms_digest, new.schedule);
   select x.version, x.agreed_on into earlier from ptp.commitment_version x join ptp.approval a using (org_id, commitment_id, version)
@@ -545,6 +526,58 @@ begin
   return new;
 end $$;
 create trigger gate before insert on ptp.approval for each row execute function ptp.check_approval();
+
+-- The caps, once all decisions of a statement stand: of two that only fit alone neither passes, and where a customer stands is added up
+-- once for all of them.
+create function ptp.keep_within_caps() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
+as $$
+declare
+  policy jsonb := ptp.policy_on(ptp.org_today());
+  decider record;
+  over record;
+  needed text;
+begin
+  for decider in
+    select d.*, case d.name when 'policy' then policy else ptp.policy_by_others(d.name) end as by_others,
+           case d.role when 'policy' then 'supervisor' else d.role end as caps_of
+    from (select distinct f.decided_by as name, f.decided_role as role from fresh f where f.decision = 'approve') as d
+  loop
+    -- materialized, or the planner, which expects few rows, would add up anew for each
+    with stood as materialized (
+      select t.commitment_id, t.balance_minor, t.used_minor + t.earlier_minor as exposed
+      from ptp.standings(case when ptp.caps_customer(policy, decider.caps_of) or ptp.caps_customer(decider.by_others, decider.caps_of) then array(
+        select distinct x.customer_id from fresh n join ptp.commitment_version x using (org_id, commitment_id, version)
+        where n.decided_by = decider.name and n.decision = 'approve') end) as t
+    )
+    select v.commitment_id, v as terms, b.* into over
+    from fresh f
+    join ptp.commitment_version v using (org_id, commitment_id, version)
+    left join stood s on s.commitment_id = v.commitment_id
+    cross join lateral (
+      select case when decider.name <> 'policy' then ptp.cap_exceeded(v, policy, decider.role, s.balance_minor, s.exposed)
+                  when not ptp.policy_grants(v, policy, s.exposed) then 'Policy does not grant it' end as beyond,
+             case when decider.by_others is distinct from policy
+               then ptp.cap_exceeded(v, decider.by_others, decider.role, s.balance_minor, s.exposed) end as beyond_others
+    ) as b
+    where f.decided_by = decider.name and f.decision = 'approve' and (b.beyond is not null or b.beyond_others is not null)
+    order by b.beyond is null, v.logged_at desc, v.commitment_id desc limit 1;
+    continue when not found;
+    if decider.name = 'policy' then
+      perform ptp.refuse('PT003', format('Policy does not grant %s: a person must decide.', over.commitment_id));
+    elsif over.beyond is null then
+      perform ptp.refuse('PT003', format('%s, and it was %s who changed that limit: somebody else must approve %s.', over.beyond_others, decider.name,
+                                         over.commitment_id));
+    end if;
+    select ptp.role_for(over.terms, policy, t.balance_minor, t.used_minor + t.earlier_minor) into needed
+    from ptp.standings(array[(over.terms).customer_id]) as t where t.commitment_id = over.commitment_id;
+    if needed is null then
+      perform ptp.refuse('PT003', format('%s: nobody may approve %s.', over.beyond, over.commitment_id), 'Change the terms or the policy.');
+    end if;
+    perform ptp.refuse('PT003', format('%s: %s approval required for %s.', over.beyond, initcap(needed), over.commitment_id));
+  end loop;
+  return null;
+end $$;
+create trigger within_caps after insert on ptp.approval referencing new table as fresh for each statement execute function ptp.keep_within_caps();
 
 create function ptp.renew_claims(id text) returns void language plpgsql set search_path = ptp, pg_temp
 as $$
@@ -584,12 +617,10 @@ begin
       format('See ptp show %s.', clash.first_id));
   end if;
   -- Policy approves what it grants, and sends back what it wants to be told more about; the rest waits for a person.
-  insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel, policy_version, decided_at)
-  select d.org_id, d.commitment_id, d.version, d.decision, d.decision_reason, d.terms_digest, 'policy', 'policy', 'policy',
-         (select h.origin from ptp.here() as h), 1, now()
-  from (
-    select f.*, case when g.is_granted then 'approve' when g.missing is not null then 'send_back' end as decision,
-           case when g.is_granted then 'Within the limits policy grants.' else g.missing || '.' end as decision_reason
+  with asked as materialized (
+    select f.commitment_id, f.version, f.customer_id, p.policy, p.by_others, r.v, ptp.rationale_missing(r.v, c.note, p.policy) as missing,
+           ptp.policy_grants(r.v, p.policy, null) and ptp.policy_grants(r.v, p.by_others, null) as is_grantable,
+           ptp.caps_customer(p.policy, 'supervisor') or ptp.caps_customer(p.by_others, 'supervisor') as caps_customer
     from fresh f
     join (
       select a.logged_by, ptp.policy_on(ptp.org_today()) as policy, ptp.policy_by_others(a.logged_by) as by_others
@@ -597,16 +628,22 @@ begin
     ) as p on p.logged_by = f.logged_by
     join ptp.commitment c on c.org_id = f.org_id and c.commitment_id = f.commitment_id
     cross join lateral (select row(f.*)::ptp.commitment_version as v) as r
-    cross join lateral (
-      -- Where the customer stands is read only for what depends on it: plans of a file have none of it.
-      select case when ptp.policy_grants(r.v, p.policy, null) then
-               ptp.policy_grants(r.v, p.policy, (ptp.standing(r.v, p.policy)).exposed)
-               and (p.by_others = p.policy or ptp.policy_grants(r.v, p.by_others, (ptp.standing(r.v, p.by_others)).exposed))
-             else false end as is_granted,
-             ptp.rationale_missing(r.v, c.note, p.policy) as missing
-    ) as g
-  ) as d
-  where d.decision is not null;
+  ),
+  -- Where the customer stands is read only for what depends on it: plans of a file have none of it.
+  stood as materialized (
+    select t.commitment_id, t.used_minor + t.earlier_minor as exposed
+    from ptp.standings(array(select distinct customer_id from asked where is_grantable and caps_customer)) as t
+  ),
+  answered as (
+    select a.*, a.is_grantable and ptp.policy_grants(a.v, a.policy, s.exposed) and ptp.policy_grants(a.v, a.by_others, s.exposed) as is_granted
+    from asked a left join stood s using (commitment_id)
+  )
+  insert into ptp.approval (org_id, commitment_id, version, decision, reason, terms_digest, decided_by, decided_role, auth, channel, policy_version, decided_at)
+  select (d.v).org_id, d.commitment_id, d.version, case when d.is_granted then 'approve' else 'send_back' end,
+         case when d.is_granted then 'Within the limits policy grants.' else d.missing || '.' end, (d.v).terms_digest, 'policy', 'policy', 'policy',
+         (select h.origin from ptp.here() as h), 1, now()
+  from answered d
+  where d.is_granted or d.missing is not null;
   perform ptp.record('approval.sent_back', 'commitment', a.commitment_id, a.reason, null,
                      jsonb_build_object('by', 'policy', 'version', a.version, 'terms_digest', a.terms_digest))
   from fresh f join ptp.approval a using (org_id, commitment_id, version) where a.decision = 'send_back';
@@ -648,6 +685,7 @@ create function ptp.check_event() returns trigger language plpgsql security defi
 as $$
 declare
   approved_from date;
+  state record;
 begin
   perform ptp.lock_org();
   new.recorded_by := case when new.kind in ('cancel', 'close') then ptp.author(new.kind || ' what is in force', array['supervisor', 'controller', 'legal'])
@@ -664,6 +702,20 @@ begin
     perform ptp.refuse('PT001', format('%s was approved, so it cannot be withdrawn.', new.commitment_id), 'Cancel or close it instead.');
   elsif new.effective_on < approved_from then
     perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind));
+  elsif new.kind in ('cancel', 'withdraw', 'close') and new.effective_on > greatest(ptp.org_today(), approved_from) then
+    -- It would free invoices and exposure of what is in force till then.
+    perform ptp.refuse('PT001', format('%s is still to come: nobody can %s %s ahead.', new.effective_on, new.kind, new.commitment_id),
+                       format('Do it on that day, or as of today, %s.', ptp.org_today()));
+  end if;
+  if new.kind in ('pause', 'resume') then
+    select e.kind, e.effective_on into state from ptp.commitment_event e
+    where e.org_id = new.org_id and e.commitment_id = new.commitment_id and e.kind in ('pause', 'resume') and e.effective_on <= new.effective_on
+    order by e.effective_on desc, e.event_id desc limit 1;
+    if new.kind = coalesce(state.kind, 'resume') then
+      perform ptp.refuse('PT001', case new.kind when 'pause' then format('%s is paused already, since %s.', new.commitment_id, state.effective_on)
+                                  else format('%s is not paused on %s.', new.commitment_id, new.effective_on) end,
+                         format('ptp show %s tells what it is.', new.commitment_id));
+    end if;
   end if;
   if new.kind = 'withdraw' and not exists (select from ptp.person() as p where p.role in ('supervisor', 'controller', 'legal'))
     and not exists (select from ptp.commitment c where c.org_id = new.org_id and c.commitment_id = new.commitment_id
@@ -824,13 +876,13 @@ create view ptp.commitment_version_state with (security_invoker = true) as
 select
   x.*,
   case
-    when x.decision is distinct from 'approve' and x.cancelled_on is not null then 'cancelled'
-    when x.decision = 'reject' then 'rejected'
-    when x.decision = 'send_back' then 'draft'
-    when x.cancelled_on is not null then case x.ended_by when 'close' then 'closed' else 'cancelled' end
-    when x.version < x.newest_approved then 'superseded'
+    when x.decision = 'approve' and x.superseded_on <= coalesce(x.cancelled_on, x.superseded_on) then 'superseded'
+    when x.decision = 'approve' and x.cancelled_on is not null then case x.ended_by when 'close' then 'closed' else 'cancelled' end
     when x.decision = 'approve' then 'active'
+    when x.cancelled_on is not null then 'cancelled'
+    when x.decision = 'reject' then 'rejected'
     when x.version < x.newest then 'superseded'
+    when x.decision = 'send_back' then 'draft'
     else 'pending_approval'
   end as status
 from (
@@ -845,7 +897,9 @@ from (
     e.effective_on as cancelled_on,
     e.reason as cancel_reason,
     max(v.version) over (partition by v.org_id, v.commitment_id) as newest,
-    max(v.version) filter (where a.decision = 'approve') over (partition by v.org_id, v.commitment_id) as newest_approved
+    max(v.version) filter (where a.decision = 'approve') over (partition by v.org_id, v.commitment_id) as newest_approved,
+    min(v.agreed_on) filter (where a.decision = 'approve') over (
+      partition by v.org_id, v.commitment_id order by v.version rows between 1 following and unbounded following) as superseded_on
   from ptp.commitment_version v
   left join ptp.approval a on a.org_id = v.org_id and a.commitment_id = v.commitment_id and a.version = v.version
   left join ptp.commitment_event e on e.org_id = v.org_id and e.commitment_id = v.commitment_id and e.kind in ('cancel', 'withdraw', 'close')

@@ -52,7 +52,6 @@ known as (
         a.end_kind,
         a.is_closed,
         max(v.version) over (partition by v.commitment_id) > v.version as has_later,
-        max(a.version) over (partition by v.commitment_id) > v.version as has_later_approved,
         row_number() over (
             partition by v.commitment_id
             order by is_approved and a.effective_to is null desc, is_approved desc, v.version desc
@@ -110,7 +109,7 @@ lived as (
         case
             when not k.is_approved and k.is_cancelled then 'cancelled'
             when k.decision = 'reject' then 'rejected'
-            when not k.is_approved and (k.has_later_approved or (k.decision = 'send_back' and k.has_later)) then 'superseded'
+            when not k.is_approved and k.has_later then 'superseded'
             when k.decision = 'send_back' then 'draft'
             when not k.is_approved then 'pending_approval'
             when k.end_kind = 'superseded' then 'superseded'

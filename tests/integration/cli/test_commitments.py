@@ -197,6 +197,24 @@ def test_new_terms_need_a_new_approval(cli: Cli, org: str, token: Token, plan: s
     assert cli(*words, token=token("collector")).code == 2
 
 
+def test_author_and_approver_read_the_same_of_new_terms_that_replace_waiting_ones(cli: Cli, org: str, token: Token, plan: str) -> None:
+    cli("approve", plan, "--org", org, "--reason", "as discussed", token=token("supervisor"))
+    words = ("change", "renegotiate", plan, "--org", org, "--reason", "smaller steps", "--agreed-on", "2026-03-02", "--yes")
+    assert cli(*words, "--amount", "800", "--count", "4", token=token("collector")).code == 0
+    alone = cli(*words, token=token("collector"))
+    assert alone.code == 2
+    assert f"A reason alone makes no new version: version 2 of {plan} waits with these terms." in " ".join(alone.err.split())
+    told = "Changes the terms in force: amount 1,200.00 USD → 800.00 USD; ~ 2027-02-01 400.00 USD → 266.66 USD;"
+    replaced = "Takes the place of version 2, which nobody has decided on"
+    author = " ".join(cli(*words, "--count", "3", token=token("collector")).out.split())
+    approver = " ".join(cli("pending", "--org", org).out.split())
+    for said in (author, approver):
+        assert told in said
+        assert replaced in said
+    (item,) = cli("pending", "--org", org, "--json").document
+    assert (item["version"], item["replaces_version"]) == (3, 2)
+
+
 def test_a_commitment_is_paused_resumed_and_cancelled_once(cli: Cli, org: str, token: Token, plan: str) -> None:
     cli("approve", plan, "--org", org, "--reason", "as discussed", token=token("supervisor"))
     for verb, role in (("pause", "collector"), ("resume", "collector"), ("cancel", "supervisor")):

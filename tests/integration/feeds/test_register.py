@@ -78,6 +78,20 @@ def test_a_promise_beyond_what_is_open_goes_to_quarantine_with_figures_and_a_nex
     assert "renegotiate or cancel PR1" in message
 
 
+def test_an_invoice_that_comes_with_its_commitment_counts_and_one_that_does_not_adds_nothing(desk):
+    with desk.ledger.transaction(desk.org, PIPELINE) as tx:
+        tx.execute("insert into ptp.position_source (org_id, build_id, digest, as_of) values (ptp.current_org(), 'b', 'd', '2026-01-01')")
+        tx.execute("insert into ptp.invoice_position values (ptp.current_org(), 'I1', 'C1', 'USD', 500, 500)")
+    both = PROMISE.replace("5.00", "12.00").replace(",I1", ",I1;I2")
+    desk.drop("commitments", "c.csv", both, both.replace("PR1", "PR2").replace("I2", "I9").replace("C1", "C9"))
+    desk.drop("invoices", "i.csv", "I1,C1,A,2026-01-01,2026-01-31,99.00,", "I2,C1,A,2026-01-01,2026-01-31,7.00,")
+    assert desk.run() == {"loaded": 1, "duplicate": 0, "quarantined": 1}
+    assert [row[0] for row in logged(desk)] == ["PR1"]
+    (message,) = messages(desk)
+    assert "5.00 USD is left to promise on I1" in message
+    assert "ptp does not know I9" in message
+
+
 def test_a_duplicate_promise_does_not_come_alive_when_the_first_one_is_cancelled(desk):
     desk.drop("commitments", "1.csv", PROMISE, PROMISE.replace("PR1", "PR2"))
     desk.run()

@@ -6,6 +6,7 @@ from threading import Barrier
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from ptp_pipeline.domain.terms import BadTerms, make_terms
 from ptp_pipeline.errors import Refused, UsageError
@@ -264,6 +265,93 @@ def test_an_active_commitment_is_cancelled_once_and_not_before_it_was_agreed(des
     with pytest.raises(Refused, match="PR-1 was cancelled on 2026-03-03: paid by card"), desk.as_("cara") as tx:
         commitments.pause(tx, "PR-1", dt.date(2026, 3, 4), "hospital")
     assert desk.status("PR-1") == "cancelled"
+
+
+def test_nothing_ends_ahead_of_its_day_which_would_free_what_it_claims_till_then(desk):
+    ahead = dt.date(2199, 1, 1)
+    desk.log("PR-1", kind="promise")
+    desk.log("PLAN-2")
+    for end, name in ((commitments.cancel, "PR-1"), (commitments.close, "PR-1"), (commitments.withdraw, "PLAN-2")):
+        with (
+            pytest.raises(Refused, match=f"2199-01-01 is still to come: nobody can {end.__name__} {name} ahead") as error,
+            desk.as_("sue") as tx,
+        ):
+            end(tx, name, ahead, "later")
+        assert error.value.next_step.startswith("Do it on that day, or as of today")
+    desk.log("PR-3", kind="promise", agreed_on="2199-01-01", first_due_date="2199-01-02")
+    desk.decide("sue", ("PR-3", 1))
+    with desk.as_("sue") as tx:
+        commitments.cancel(tx, "PR-3", ahead, "never came into force")
+
+
+def test_what_is_paused_is_not_paused_again_nor_resumed_when_it_is_not(desk):
+    desk.log("PR-1", kind="promise")
+
+    def event(act, day):
+        with desk.as_("cara") as tx:
+            act(tx, "PR-1", dt.date(2026, 3, day), "hospital")
+
+    with pytest.raises(Refused, match="PR-1 is not paused on 2026-03-04"):
+        event(commitments.resume, 4)
+    event(commitments.pause, 4)
+    with pytest.raises(Refused, match="PR-1 is paused already, since 2026-03-04"):
+        event(commitments.pause, 5)
+    with pytest.raises(Refused, match="PR-1 is not paused on 2026-03-03"):
+        event(commitments.resume, 3)
+    event(commitments.resume, 6)
+    with pytest.raises(Refused, match="PR-1 is not paused on 2026-03-06"):
+        event(commitments.resume, 6)
+    event(commitments.pause, 6)
+
+
+@pytest.mark.parametrize(
+    ("commitment_id", "customer_id"),
+    [("PR-2", "C-1 "), ("PR-2", "C-1\u00a0"), ("PR-2", "\tC-1"), ("PR-2", "\u3000"), ("PR-1 ", "C-1"), ("PR-2", ""), ("", "C-1")],
+)
+def test_an_id_with_a_blank_around_it_is_no_other_customer_or_commitment(desk, commitment_id, customer_id):
+    desk.log("PR-1", kind="promise")
+    with desk.raw(signed_in="cara") as con, pytest.raises(psycopg.Error, match="is empty, or begins or ends with a blank"):
+        con.execute(
+            "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
+            " select org_id, %s, kind, %s, currency, 'cli' from ptp.commitment",
+            [commitment_id, customer_id],
+        )
+
+
+@pytest.mark.parametrize("invoice", ["A ", "\u2003A", "A\x1fB"])
+def test_an_id_with_a_blank_around_it_is_no_other_invoice(desk, invoice):
+    desk.log("PR-1", kind="promise")
+    with desk.raw(signed_in="cara") as con:
+        con.execute(
+            "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
+            " select org_id, 'PR-2', kind, customer_id, currency, 'cli' from ptp.commitment"
+        )
+        with pytest.raises(psycopg.Error, match=r"The invoice id .* begins or ends with a blank"):
+            con.execute(
+                "insert into ptp.commitment_version select (jsonb_populate_record(v, %s)).* from ptp.commitment_version v",
+                [Jsonb({"commitment_id": "PR-2", "invoice_ids": [invoice]})],
+            )
+
+
+def test_a_version_that_was_superseded_before_the_cancellation_is_superseded(desk, new):
+    desk.log("PLAN-1")
+    desk.decide("sue", ("PLAN-1", 1))
+    for version, day in ((2, 10), (3, 20)):
+        with desk.as_("cara") as tx:
+            commitments.renegotiate(tx, "PLAN-1", new("PLAN-1", agreed_on=f"2026-03-{day}", first_due_date="2026-04-01").terms, "later")
+        desk.decide("sue", ("PLAN-1", version))
+    with desk.as_("sue") as tx:
+        commitments.cancel(tx, "PLAN-1", dt.date(2026, 3, 15), "sold")
+    assert [desk.status("PLAN-1", version) for version in (1, 2, 3)] == ["superseded", "cancelled", "cancelled"]
+
+
+def test_what_was_sent_back_and_came_again_is_superseded(desk, new):
+    desk.log("PLAN-1")
+    desk.decide("sue", ("PLAN-1", 1), decision="send_back", reason="why?")
+    assert desk.status("PLAN-1") == "draft"
+    with desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "PLAN-1", new("PLAN-1").terms, "lost a customer")
+    assert desk.status("PLAN-1") == "superseded"
 
 
 def test_renegotiation_keeps_kind_and_currency_and_says_what_changed(desk, new):

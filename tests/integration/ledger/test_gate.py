@@ -574,7 +574,14 @@ def test_a_redeemed_code_is_good_for_a_minute(desk, code):
             "exposure": st.sampled_from([None, "700", "30000"]),
         }
     ),
-    st.builds(rules.Standing, st.integers(0, 50_000), st.just(0), st.integers(0, 50_000), st.one_of(st.none(), st.integers(0, 10_000_000))),
+    st.builds(
+        rules.Standing,
+        st.integers(0, 50_000),
+        st.just(0),
+        st.integers(0, 50_000),
+        st.one_of(st.none(), st.integers(0, 10_000_000)),
+        logged_on=st.dates(min_value=dt.date(2026, 2, 20), max_value=dt.date(2026, 3, 10)),
+    ),
     st.fixed_dictionaries(
         {
             "promise_amount": st.sampled_from([None, "500", "0.5"]),
@@ -592,6 +599,7 @@ def test_the_gate_and_the_guardrails_say_the_same(desk, drawn, caps, standing, a
     made = rules.Terms(**values)
     policy = Policy.model_validate({"approval": {"kinds": ["plan"], "caps": {"supervisor": caps}, **approval}})
     row = {**made.model_dump(mode="json"), "version": version, "invoice_ids": [], "custom_schedule": None, "reason": reason}
+    row["logged_at"] = f"{standing.logged_on}T23:30:00Z"
     facts = {"b": standing.balance_minor, "e": standing.used_minor + standing.earlier_minor}
     with psycopg.connect(**desk.ledger._admin) as con:
         grants, exceeded, role, missing = con.execute(
@@ -604,6 +612,29 @@ def test_the_gate_and_the_guardrails_say_the_same(desk, drawn, caps, standing, a
     said = rules.caps_exceeded(made, policy.approval.caps["supervisor"], standing)
     assert (exceeded, role) == (said[0] if said else None, rules.required_role(made, policy, standing))
     assert (missing or "") == rules.rationale_missing(made, policy, reason, is_new_terms=version > 1)
+
+
+@pytest.mark.parametrize(
+    ("agreed_on", "due", "said"),
+    [
+        ("2026-11-02", "2026-11-20", "Promise is more than 7 days out by the limits its author did not change"),
+        ("2026-11-02", "2026-11-08", ""),
+        ("2199-01-01", "2199-01-02", "Promise is more than 60 days out"),  # agreed ahead: the wait counts from the day it is logged
+    ],
+)
+def test_a_promise_gets_at_the_gate_what_the_guardrails_say_to_its_author(desk, new, agreed_on, due, said):
+    with desk.as_("con") as tx:
+        policies.change(tx, {"approval.promise_days": 60}, "we trust them")
+    wanted = new("PR-1", kind="promise", agreed_on=agreed_on, first_due_date=due)
+    with desk.as_("con") as tx:
+        before = rules.guardrails(
+            wanted.terms, policies.current(tx), commitments.customer_standing(tx, "C-1", "USD"), by_others=policies.by_others(tx, "con")
+        )
+        logged = commitments.log(tx, wanted)
+        waiting = [item.guardrails for item in commitments.pending(tx)]
+    expected = [f"{said}: Supervisor approval required"] if said else []
+    assert (before, logged.status) == (expected, "pending_approval" if said else "active")
+    assert (logged.rule_message, waiting) == ("; ".join(expected), [expected] if said else [])
 
 
 def test_the_database_knows_the_same_exponents(desk):

@@ -53,6 +53,31 @@ def test_a_plan_over_little_enough_of_the_balance_is_the_supervisors(desk):
     desk.decide("sue", ("PLAN-1", 1))
 
 
+def test_plans_of_one_customer_share_the_balance(desk):
+    set_policy(desk, caps__supervisor__balance_percent="80")
+    owes(desk, 250_000)
+    desk.log("PLAN-1")
+    desk.log("PLAN-2")
+    desk.decide("sue", ("PLAN-1", 1))
+    desk.decide("sue", ("PLAN-2", 1))
+    said = "Plan covers more than 80 % of the customer's balance together with what is promised already: Controller approval required"
+    assert desk.log("PLAN-3").rule_message == said
+    with pytest.raises(Refused, match=f"{said} for PLAN-3"):
+        desk.decide("sue", ("PLAN-3", 1))
+    assert desk.log("PLAN-4", customer_id="C-2", discount_minor=1).rule_message.startswith("Plan cannot be held")
+    desk.decide("con", ("PLAN-3", 1))
+
+
+def test_plans_decided_together_share_the_balance_too(desk):
+    owes(desk, 250_000)
+    for n in (1, 2, 3):
+        desk.log(f"PLAN-{n}")
+    set_policy(desk, caps__supervisor__balance_percent="80")
+    with pytest.raises(Refused, match="together with what is promised already: Controller approval required for PLAN-3"):
+        desk.decide("sue", ("PLAN-3", 1), ("PLAN-2", 1), ("PLAN-1", 1))
+    desk.decide("sue", ("PLAN-2", 1), ("PLAN-1", 1))
+
+
 def test_where_no_balance_is_known_the_share_cannot_be_and_the_next_role_decides(desk):
     set_policy(desk, caps__supervisor__balance_percent="80")
     assert "of which nothing is known: Controller approval required" in desk.log("PLAN-1").rule_message

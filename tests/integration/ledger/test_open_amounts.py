@@ -75,13 +75,52 @@ def test_the_same_promise_hears_that_it_is_the_same_not_that_it_is_too_much(desk
     assert "P-2 is the same as P-1" in str(refusal(desk, "P-2", 90_000, "A"))
 
 
-def test_what_no_run_has_seen_limits_nothing(desk):
+def test_what_names_no_known_invoice_is_held_against_nothing(desk):
     opened(desk, A=100)
     promise(desk, "P-1", 90_000, "UNKNOWN")
-    promise(desk, "P-2", 90_000, "A", "UNKNOWN")
-    promise(desk, "P-3", 90_000, "A", customer_id="C-2")
-    promise(desk, "P-4", 90_000, "A", currency="EUR")
-    promise(desk, "P-5", 90_000)
+    promise(desk, "P-2", 90_000, "UNKNOWN", "UNSEEN")
+    promise(desk, "P-3", 90_000)
+
+
+def test_an_unknown_invoice_beside_a_known_one_does_not_lift_its_limit(desk):
+    opened(desk, A=100_000)
+    error = refusal(desk, "P-1", 100_001, "A", "UNKNOWN")
+    assert error.message == (
+        "P-1 would promise 1,000.01 USD on A, UNKNOWN, but 1,000.00 USD is left to promise on A:"
+        " 1,000.00 USD open on 2026-03-01, nothing promised."
+    )
+    assert error.next_step == (
+        "Promise what is open. ptp does not know UNKNOWN, so nothing can be promised on it beside what it knows:"
+        " bring in its file with ptp run first."
+    )
+    promise(desk, "P-2", 60_000, "A", "UNKNOWN")
+    promise(desk, "P-3", 30_000, "A", "UNSEEN")
+    assert "100.00 USD is left to promise on A: 1,000.00 USD open on 2026-03-01, 900.00 USD promised by P-2, P-3." in str(
+        refusal(desk, "P-4", 10_001, "A")
+    )
+    assert "is left to promise on A" in str(refusal(desk, "P-5", 10_001, "A", "ANOTHER"))
+
+
+def test_an_unknown_invoice_counts_from_the_day_it_is_known_also_for_what_was_promised_before(desk):
+    opened(desk, A=100_000)
+    promise(desk, "P-1", 30_000, "A", "LATER")
+    promise(desk, "P-2", 60_000, "LATER")
+    opened(desk, LATER=50_000)
+    assert "nothing is left to promise on LATER: 500.00 USD open on 2026-03-01, 600.00 USD promised by P-2." in str(
+        refusal(desk, "P-3", 1, "LATER")
+    )
+    promise(desk, "P-4", 60_000, "A")  # P-1 may be on either of its invoices now
+    assert "nothing is left to promise on A, LATER: 1,500.00 USD open on 2026-03-01, 1,500.00 USD promised by P-1, P-2, P-4." in str(
+        refusal(desk, "P-5", 1, "A")
+    )
+
+
+def test_whoever_promises_an_invoice_it_is_not_promised_beyond_what_is_open(desk):
+    opened(desk, A=100_000)
+    promise(desk, "P-1", 70_000, "A", customer_id="PARENT")
+    assert "300.00 USD is left to promise on A" in str(refusal(desk, "P-2", 30_001, "A"))
+    assert "300.00 USD is left to promise on A" in str(refusal(desk, "P-3", 30_001, "A", customer_id="C-2"))
+    assert "0.00 EUR open" in str(refusal(desk, "P-4", 1, "A", currency="EUR"))
 
 
 def test_over_several_invoices_only_sums_that_hold_for_any_split_are_compared(desk):
@@ -151,10 +190,30 @@ def test_what_was_agreed_before_the_last_run_may_have_been_paid_in_part_since(de
     )
 
 
+def test_new_terms_agreed_ahead_free_nothing_before_their_day(desk, new):
+    opened(desk, A=100_000)
+    promise(desk, "P-1", 100_000, "A")
+    later = new("P-1", kind="promise", amount_minor=1, invoice_ids=["A"], agreed_on="2199-01-01", first_due_date="2199-01-01")
+    with desk.as_("cara") as tx:
+        commitments.renegotiate(tx, "P-1", later.terms, "later")
+    desk.decide("sue", ("P-1", 2))
+    assert "nothing is left to promise on A" in str(refusal(desk, "P-2", 1, "A"))
+    with desk.as_("sue") as tx:
+        assert tx.one("select used_minor from ptp.commitment_exposure where commitment_id = 'P-1'") == {"used_minor": 100_000}
+
+
 def test_policy_may_allow_it(desk):
     opened(desk, A=100)
     with desk.operator() as tx:
         policies.change(tx, {"over_promising": "allow"}, "settlements with interest", dt.date(2020, 1, 1))
+    promise(desk, "P-1", 90_000, "A")
+
+
+def test_who_allowed_it_does_not_promise_beyond_what_is_open(desk):
+    opened(desk, A=100)
+    with desk.as_("con") as tx:
+        policies.change(tx, {"over_promising": "allow"}, "settlements with interest")
+    assert "1.00 USD is left to promise on A" in str(refusal(desk, "P-1", 90_000, "A", who="con"))
     promise(desk, "P-1", 90_000, "A")
 
 

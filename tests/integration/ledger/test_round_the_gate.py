@@ -42,7 +42,7 @@ def decide(con, desk, who, items, decision="approve"):
 
 def test_what_is_open_on_an_invoice_is_told_to_nobody_who_has_not_signed_in(desk):
     with desk.raw() as con, pytest.raises(psycopg.Error, match="has not signed in"):
-        con.execute("select * from ptp.beyond_open('{x}', '{C-1}', '{USD}', '{INV-1}', '{999999}', '{2026-03-05}')")
+        con.execute("select * from ptp.beyond_open('{x}', '{USD}', '{INV-1}', '{999999}', '{2026-03-05}')")
 
 
 def test_a_decision_on_nothing_leaves_no_event_of_an_approval(desk):
@@ -148,12 +148,12 @@ def test_events_are_numbered_by_the_ledger_and_have_a_day(desk):
     desk.log("PR-1", kind="promise")
     insert = (
         "insert into ptp.commitment_event (org_id, event_id, commitment_id, kind, effective_on, reason, recorded_by, recorded_at)"
-        " overriding system value values (%s, -5, 'PR-1', 'pause', %s, 'ill', 'x', now()) returning event_id"
+        " overriding system value values (%s, -5, 'PR-1', %s, %s, 'ill', 'x', now()) returning event_id"
     )
     with desk.raw(signed_in="cara") as con:
-        assert con.execute(insert, [desk.org, "2026-03-03"]).fetchone() == (1,)
+        assert con.execute(insert, [desk.org, "pause", "2026-03-03"]).fetchone() == (1,)
         with pytest.raises(psycopg.errors.CheckViolation):
-            con.execute(insert, [desk.org, "infinity"])
+            con.execute(insert, [desk.org, "resume", "infinity"])
 
 
 def test_a_limit_one_loosened_oneself_is_for_others_to_use(desk):

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptp_pipeline.errors import Refused
 from ptp_pipeline.instance import end_dead_runs, ensure_partition, instance, keep_connections
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def run_org(
     from ptp_pipeline.build import build_defs
     from ptp_pipeline.jobs import RUN_ORG
     from ptp_pipeline.ledger import orgs
-    from ptp_pipeline.resources import Ptp
+    from ptp_pipeline.resources import WHY_TAG, Ptp
 
     ptp = Ptp(settings, progress=progress, ledger=ledger)
     zones = {row.org_id: row.timezone for row in orgs.list_orgs(ptp.ledger)}
@@ -65,6 +68,7 @@ def run_org(
                 instance=dagster,
                 partition_key=org,
                 raise_on_error=False,
+                tags={WHY_TAG: "ptp run"},
                 run_config={
                     "ops": {
                         "ledger_snapshot": {"config": {"as_of": day.isoformat(), "full": full}},
@@ -98,6 +102,14 @@ def _outcome(result: Any, as_of: date) -> RunOutcome:
         errors=failure_words(result.all_events),
         intake=list(taken.value) if taken else [],
     )
+
+
+def failures_of(instance: "DagsterInstance", run_id: str) -> list[str]:
+    """Why a run failed, from what Dagster keeps of it; nothing for one in which no step failed."""
+    from dagster import DagsterEventType
+
+    kinds = {DagsterEventType.STEP_FAILURE, DagsterEventType.RESOURCE_INIT_FAILURE, DagsterEventType.ASSET_CHECK_EVALUATION}
+    return failure_words(e for r in instance.get_records_for_run(run_id, of_type=kinds).records if (e := r.event_log_entry.dagster_event))
 
 
 def failure_words(events: Iterable[Any]) -> list[str]:

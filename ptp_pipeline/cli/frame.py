@@ -115,7 +115,7 @@ def operator() -> "Actor":
     """Whoever may run this installation's files acts as its operator: sets up, runs, exports; never approves."""
     from ptp_pipeline.ledger.connection import Actor
 
-    return Actor(name="operator", role="admin", auth="operator", origin="cli")
+    return Actor(name="operator", role="operator", auth="operator", origin="cli")
 
 
 def person(ledger: "Ledger", org: str, token: str) -> "Actor":
@@ -139,12 +139,8 @@ def acting(org: str, token: str) -> "Iterator[Transaction]":
     """One transaction in an org that exists, as the person when a token is given, else as the operator."""
     ledger = open_ledger()
     require_org(ledger, org)
-    if token:
-        with ledger.transaction(org, person(ledger, org, token)) as tx:
-            yield tx
-    else:
-        with ledger.operator(operator(), org) as tx:
-            yield tx
+    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+        yield tx
 
 
 def require_org(ledger: "Ledger", org: str) -> None:

@@ -17,14 +17,12 @@ from ptp_pipeline.cli.frame import (
     Reason,
     Token,
     Yes,
+    acting,
     command,
     confirm,
     launcher,
     new_group,
-    open_ledger,
     parse_money,
-    person_or_operator,
-    require_org,
     settings,
 )
 from ptp_pipeline.cli.log import begin
@@ -205,9 +203,7 @@ def list_decisions(
     """List the decisions in effect. Stale ones, whose payment or target is gone or does not fit, say why and what to do."""
     from ptp_pipeline.ledger import overrides
 
-    ledger = open_ledger()
-    require_org(ledger, org)
-    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+    with acting(org, token) as tx:
         decided = overrides.in_effect(tx)
     rows = [row for row in _with_state(org, decided) if row["state"] == "stale" or not stale]
     if as_json:

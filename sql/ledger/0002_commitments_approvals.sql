@@ -700,6 +700,7 @@ declare
   person record;
   outside record;
 begin
+  perform ptp.lock_org();
   select * into person from ptp.acting(proof);
   if jsonb_typeof(items) is distinct from 'array' or items = '[]' then
     perform ptp.refuse('PT001', 'There is nothing to decide on.', 'Name the commitments.');
@@ -755,6 +756,7 @@ declare
   person record;
   bound jsonb := ptp.items_with_digests(items);
 begin
+  perform ptp.lock_org();
   select * into person from ptp.acting(proof);
   if person.auth = 'code' then
     perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');

@@ -19,7 +19,7 @@ from ptp_pipeline.resources import Ptp
 from ptp_pipeline.run import failure_words
 from ptp_pipeline.settings import Settings
 
-OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+OPERATOR = Actor(name="operator", role="operator", auth="operator", origin="cli")
 INVOICES = """invoice_id,customer_id,customer_name,invoice_date,due_date,amount,currency,owner
 INV-1,C-1,Ace Tools,2026-01-05,2026-02-04,1000.00,USD,maria
 INV-2,C-2,Bolt Works,2026-01-06,2026-02-05,600.00,USD,maria

@@ -237,7 +237,7 @@ def test_policy_sends_nothing_back_that_lacks_nothing(desk):
     )
     with psycopg.connect(**desk.ledger._admin) as con:
         con.execute("set session authorization ptp_ops")
-        con.execute("select ptp.enter(%s, 'operator', 'admin', 'operator', 'psql', '', '', null)", [desk.org])
+        con.execute("select ptp.enter(%s, 'operator', 'operator', 'operator', 'psql', '', '', null)", [desk.org])
         con.execute("reset session authorization")
         with pytest.raises(psycopg.Error, match="Policy does not grant PLAN-1"):
             con.execute(forged, [desk.org])

@@ -42,7 +42,7 @@ from ptp_pipeline.ledger import (
 )
 from ptp_pipeline.ledger.connection import Actor, Transaction
 
-OPERATOR = Actor("operator", "admin", "operator", "cli")
+OPERATOR = Actor("operator", "operator", "operator", "cli")
 PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
 DAY, NOW = dt.date(2026, 3, 7), dt.datetime(2026, 3, 7, 8, tzinfo=dt.UTC)
 PASSWORD = "correct horse battery"

@@ -127,7 +127,7 @@ def test_the_list_of_tokens_says_when_each_was_used_and_never_its_secret(desk):
     before, after = tokens(desk, "cara")[-1], sign_in(desk, token) and tokens(desk, "cara")[-1]
     assert (before.last_used_at, after.last_used_at is not None, after.issued_by) == (None, True, "operator")
     assert token.split("_")[2] not in str(after)
-    operator = {"login": "ptp_ops", "actor": "operator", "role": "admin", "auth": "operator"}
+    operator = {"login": "ptp_ops", "actor": "operator", "role": "operator", "auth": "operator"}
     for who in ({"signed_in": "cara"}, operator):
         with desk.raw(**who) as con, pytest.raises(psycopg.errors.InsufficientPrivilege):
             con.execute("select secret_sha256 from ptp.user_token")

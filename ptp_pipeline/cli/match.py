@@ -26,6 +26,7 @@ from ptp_pipeline.cli.frame import (
     settings,
 )
 from ptp_pipeline.cli.log import begin
+from ptp_pipeline.domain.text import visible
 from ptp_pipeline.errors import Refused, UsageError, WorkFailed
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _say(org: str, done: str, warnings: list[str], as_json: bool, **document: An
         return
     print(f"{done} Published figures change with the next run: {launcher()} run --org {org}")
     for warning in warnings:
-        print(f"! {output.visible(warning)}")
+        print(f"! {visible(warning)}")
 
 
 def _place(commitment_id: str | None) -> str:
@@ -275,7 +276,7 @@ def suggest(*, payment_id: MaybePayment = "", org: Org, limit: Limit = 20, as_js
     ]  # fmt: skip
     output.table(["payment", "customer", "amount", "rank", "commitment", "score", "acceptable", "reasons"], cells, "Nothing to suggest.")
     for correction in dict.fromkeys(f"{r['commitment_id']}: {r['correction']}" for r in rows if payment_id and r["correction"]):
-        print(f"! {output.visible(correction)}")
+        print(f"! {visible(correction)}")
     for note in sorted({r["note"] for r in rows if r["note"]}):
         print(f"! {note}")
     if any(row["is_acceptable"] for row in rows):

@@ -13,6 +13,7 @@ import typer
 from ptp_pipeline.cli import exports, output, published, stories
 from ptp_pipeline.cli.frame import Json, Org, Token, command, launcher, open_ledger, person_or_operator, require_org, settings
 from ptp_pipeline.cli.runs import print_broken_today
+from ptp_pipeline.domain.text import visible
 from ptp_pipeline.errors import UsageError, WorkFailed
 
 
@@ -38,7 +39,7 @@ def status(*, org: Org, as_json: Json = False) -> None:
     if as_json:
         output.print_json({"org": org, **found})
         return
-    print(f"{org} as of {found['as_of']}, built {output.visible(found['built_at'])} UTC")
+    print(f"{org} as of {found['as_of']}, built {visible(found['built_at'])} UTC")
     print_broken_today(found)
     output.heading("Broken in all")
     output.table(["installments", "missing"], [[r["count"], output.money(r["outstanding_amount"], r["currency"])] for r in found["broken"]])

@@ -60,7 +60,7 @@ class LineOutcome:
 class PendingItem:
     """A version waiting for a decision, with what policy says about it, what it replaces and where its customer stands.
 
-    `authors` are those who wrote it or what it grew out of: they do not decide on it. `in_force` are the terms it would supersede.
+    `barred` are those who do not decide on it in any role, and why, as the gate says it. `in_force` are the terms it would supersede.
     """
 
     commitment_id: str
@@ -74,7 +74,7 @@ class PendingItem:
     logged_by: str
     logged_at: dt.datetime
     guardrails: list[str]
-    authors: list[str]
+    barred: dict[str, str]
     before: Terms | None
     in_force: Terms | None
     standing: Standing
@@ -476,8 +476,11 @@ def pending(tx: Transaction) -> list[PendingItem]:
     policy = policies.current(tx)
     rows = tx.all(
         f"select s.commitment_id, s.version, s.customer_id, c.owner, s.kind, s.currency, {_TERMS}, s.terms_digest, s.reason, c.source,"
-        " c.note, s.logged_by, s.logged_at, s.newest_approved from ptp.commitment_version_state s"
+        " c.note, s.logged_by, s.logged_at, s.newest_approved, b.barred from ptp.commitment_version_state s"
         " join ptp.commitment c using (org_id, commitment_id)"
+        " cross join lateral (select jsonb_object_agg(x.user_name, x.reason) as barred"
+        "   from ptp.commitment_version v cross join lateral ptp.barred(v) as x"
+        "   where v.org_id = s.org_id and v.commitment_id = s.commitment_id and v.version = s.version) as b"
         " where s.org_id = ptp.current_org() and s.status = 'pending_approval' order by s.logged_at, s.commitment_id"
     )
     standings = _standings(tx, [row["customer_id"] for row in rows])
@@ -492,14 +495,11 @@ def pending(tx: Transaction) -> list[PendingItem]:
                 **facts,
                 terms=terms,
                 guardrails=guardrails(terms, policy, standing, is_new_terms=row["version"] > 1),
-                authors=list(dict.fromkeys(
-                    [row["logged_by"].lower(), *(v["logged_by"].lower() for n, v in earlier.items() if n > (in_force or 0))]
-                )),
                 before=terms_of(earlier[row["version"] - 1]) if earlier else None,
                 in_force=terms_of(earlier[in_force]) if in_force else None,
                 standing=standing,
             )
-        )  # fmt: skip
+        )
     return items
 
 
@@ -507,7 +507,7 @@ def _history(tx: Transaction, commitment_ids: Sequence[str]) -> dict[str, list[d
     """All versions of some commitments."""
     versions: dict[str, list[dict[str, Any]]] = {}
     for row in tx.all(
-        f"select commitment_id, version, kind, currency, logged_by, {_TERMS} from ptp.commitment_version"
+        f"select commitment_id, version, kind, currency, {_TERMS} from ptp.commitment_version"
         " where org_id = ptp.current_org() and commitment_id = any(%s)",
         [list(commitment_ids)],
     ):

@@ -41,6 +41,14 @@ def with_version(tx: Transaction, on: dt.date | None = None) -> tuple[int, Polic
     return row["version"], rules.load(row["policy"])
 
 
+def by_others(tx: Transaction, name: str) -> Policy:
+    """Today's policy but for what this person changed: the gate holds them to both."""
+    row = tx.one("select ptp.policy_by_others(%s) as policy", [name])
+    if not (row and row["policy"]):
+        raise _no_org(tx)
+    return rules.load(row["policy"])
+
+
 def change(tx: Transaction, changes: Mapping[str, Any], reason: str, effective_from: dt.date | None = None) -> Policy:
     """Apply changes from a day on (default: today in the org's time zone); returns the policy of that day.
 

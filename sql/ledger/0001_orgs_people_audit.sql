@@ -212,7 +212,7 @@ as $$
   order by p.effective_from desc, p.version desc limit 1
 $$;
 
-grant execute on function ptp.policy_on, ptp.org_today to ptp_app, ptp_pipeline, ptp_ops;
+grant execute on function ptp.policy_on, ptp.policy_by_others, ptp.org_today to ptp_app, ptp_pipeline, ptp_ops;
 
 -- audit: one chain per org -----------------------------------------------------------------------------------------
 

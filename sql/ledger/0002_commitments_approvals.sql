@@ -415,6 +415,7 @@ declare
   share bigint := case v.kind when 'repeating_promise' then v.amount_minor
                   else (v.total_minor - v.discount_minor - v.down_payment_minor) / v.installment_count end;
   s record;
+  unreadable constant text := 'has dates that are not written as YYYY-MM-DD, or amounts that are not numbers';
 begin
   if jsonb_typeof(schedule) is distinct from 'array' or exists (
     select from jsonb_path_query(schedule, '$[*]') as line
@@ -435,13 +436,33 @@ begin
                (x.line ->> 3)::int as grace
         from jsonb_array_elements(schedule) with ordinality as x (line, n)) as l;
   -- Not `tomorrow`, nor 03/04/2026: what is approved must say the same on any day and to anybody.
-  return case when s.is_plain is not true then 'has dates that are not written as YYYY-MM-DD, or amounts that are not numbers'
+  return case when s.is_plain is not true then unreadable
               when s.has_amounts is not true then 'has not the amounts of its terms'
               when s.has_dates is not true then 'has not the dates of its terms'
               when s.has_grace is not true then 'has not the grace of its terms and of policy' end;
+exception when data_exception then
+  return unreadable;
 end $$;
 
 -- the gate ---------------------------------------------------------------------------------------------------------
+
+-- Who decides on a version in no role, and why: neither author nor last editor, which is whoever logged it or one it grew out of since
+-- terms were last approved; and of what came from a file not its owner, who is known by name or address.
+create function ptp.barred(v ptp.commitment_version) returns table (user_name text, reason text) language sql stable
+as $$
+  select lower(x.logged_by), format('logged version %s of %s%s', max(x.version), v.commitment_id,
+                                    case when max(x.version) < v.version then format(', which version %s grew out of,', v.version) end)
+  from ptp.commitment_version x
+  where x.org_id = v.org_id and x.commitment_id = v.commitment_id and x.version <= v.version
+    and x.version > (select coalesce(max(a.version), 0) from ptp.approval a
+                     where a.org_id = v.org_id and a.commitment_id = v.commitment_id and a.decision = 'approve')
+  group by lower(x.logged_by)
+  union all
+  select u.user_name, format('owns %s, which came from a file,', v.commitment_id)
+  from ptp.commitment c join ptp.app_user u on u.org_id = c.org_id and lower(c.owner) in (u.user_name, nullif(lower(u.email), ''))
+  where c.org_id = v.org_id and c.commitment_id = v.commitment_id and c.source = 'feed'
+$$;
+grant execute on function ptp.barred to ptp_app, ptp_pipeline, ptp_ops;
 
 create function ptp.check_approval() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
@@ -496,19 +517,9 @@ begin
   if decider.role not in ('supervisor', 'controller', 'legal') then
     perform ptp.refuse('PT003', format('%s is a %s; only a supervisor, controller or legal decides on terms.', decider.user_name, decider.role));
   end if;
-  -- Neither author nor last editor: whoever logged this version or one it grew out of since terms were last approved.
-  select max(x.version) as version into earlier from ptp.commitment_version x
-  where x.org_id = new.org_id and x.commitment_id = new.commitment_id and lower(x.logged_by) = decider.user_name
-    and x.version > (select coalesce(max(a.version), 0) from ptp.approval a
-                     where a.org_id = new.org_id and a.commitment_id = new.commitment_id and a.decision = 'approve');
-  if earlier.version is not null then
-    perform ptp.refuse('PT003', format('%s logged version %s of %s%s and cannot decide on it.', decider.user_name, earlier.version, v.commitment_id,
-                         case when earlier.version < v.version then format(', which version %s grew out of,', v.version) end),
-                       'Another supervisor must decide.');
-  end if;
-  if c.source = 'feed' and lower(c.owner) in (decider.user_name, nullif(lower(decider.email), '')) then
-    perform ptp.refuse('PT003', format('%s owns %s, which came from a file, and cannot decide on it.', decider.user_name, v.commitment_id),
-                       'Another supervisor must decide.');
+  select b.reason into earlier from ptp.barred(v) as b where b.user_name = decider.user_name limit 1;
+  if found then
+    perform ptp.refuse('PT003', format('%s %s and cannot decide on it.', decider.user_name, earlier.reason), 'Another supervisor must decide.');
   end if;
   new.decided_role := decider.role;
   if new.decision <> 'approve' then

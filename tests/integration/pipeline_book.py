@@ -10,8 +10,8 @@ from uuid import uuid4
 import dagster as dg
 import duckdb
 
+from ptp_pipeline import previews
 from ptp_pipeline.build import build_defs
-from ptp_pipeline.cli import previews
 from ptp_pipeline.jobs import RUN_ORG
 from ptp_pipeline.ledger import approvals, commitments, orgs, policies, users
 from ptp_pipeline.ledger.connection import Actor, Ledger

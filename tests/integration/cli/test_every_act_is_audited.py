@@ -11,7 +11,7 @@ import pytest
 from ptp_pipeline.domain.terms import NewCommitment, make_terms
 from ptp_pipeline.errors import Refused
 from ptp_pipeline.ledger import approvals, audit, commitments, outbox, overrides, policies, users
-from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
+from ptp_pipeline.ledger.connection import Ledger, Transaction
 from ptp_pipeline.ledger.outbox import Message
 from ptp_pipeline.notify.mailer import deliver_due
 from ptp_pipeline.resources import PIPELINE
@@ -19,7 +19,7 @@ from ptp_pipeline.settings import Settings
 from tests.integration.cli.conftest import Cli
 from tests.integration.pipeline_book import OPERATOR, PAYMENTS, Book, new_book
 
-AGREED = dt.date(2026, 3, 1)
+AGREED, LATER, MAY = dt.date(2026, 3, 1), dt.date(2026, 3, 5), dt.date(2026, 5, 1)
 Act = Callable[[Book, Cli], Any]
 
 
@@ -100,7 +100,7 @@ def dropped_again(book: Book, cli: Cli) -> None:
 RUN = ["run.started", "run.finished"]
 # In this order, each with the actions it must leave, in order.
 ACTS: list[tuple[str, Act, list[str]]] = [
-    ("a policy is changed", by("operator", lambda tx: policies.change(tx, {"approval.rationale": ["discount"]}, "agreed")), ["policy.changed"]),
+    ("a policy is changed", by("operator", lambda tx: policies.change(tx, {"grace_days": 1}, "agreed")), ["policy.changed"]),
     ("files are received, and promises of them logged, matched and judged", ran("2026-05-19"),
      ["run.started", "file.accepted", "file.accepted", "file.accepted", "commitment.logged", "commitment.logged", "transition.appended",
       "build.recorded", "run.finished"]),
@@ -108,18 +108,18 @@ ACTS: list[tuple[str, Act, list[str]]] = [
     ("a run fails", ran("2999-01-01", works=False), ["run.started", "run.failed"]),
     ("a promise is logged", by("maria", lambda tx: commitments.log(tx, plan("N-1"))), ["commitment.logged"]),
     ("it is approved", decide("approve", "N-1"), ["approval.approved"]),
-    ("its terms are changed", by("maria", lambda tx: commitments.renegotiate(tx, "N-1", plan("N-1", 80_000, dt.date(2026, 3, 5)).terms, "x")),
+    ("its terms are changed", by("maria", lambda tx: commitments.renegotiate(tx, "N-1", plan("N-1", 80_000, LATER).terms, "x")),
      ["commitment.renegotiated"]),
     ("that is rejected", decide("reject", "N-1", 2), ["approval.rejected"]),
-    ("chasing is paused", by("maria", lambda tx: commitments.pause(tx, "N-1", dt.date(2026, 5, 1), "talks")), ["commitment.paused"]),
-    ("chasing is resumed", by("maria", lambda tx: commitments.resume(tx, "N-1", dt.date(2026, 5, 2), "talks over")), ["commitment.resumed"]),
-    ("it is cancelled", by("sam", lambda tx: commitments.cancel(tx, "N-1", dt.date(2026, 5, 3), "gone")), ["commitment.cancelled"]),
+    ("chasing is paused", by("maria", lambda tx: commitments.pause(tx, "N-1", MAY, "talks")), ["commitment.paused"]),
+    ("chasing is resumed", by("maria", lambda tx: commitments.resume(tx, "N-1", MAY, "talks over")), ["commitment.resumed"]),
+    ("it is cancelled", by("sam", lambda tx: commitments.cancel(tx, "N-1", MAY, "gone")), ["commitment.cancelled"]),
     ("another is logged and sent back", by("maria", lambda tx: commitments.log(tx, plan("N-2", 70_000))), ["commitment.logged"]),
     ("it is sent back", decide("send_back", "N-2"), ["approval.sent_back"]),
-    ("it is withdrawn", by("maria", lambda tx: commitments.withdraw(tx, "N-2", dt.date(2026, 5, 3), "never mind")), ["commitment.withdrawn"]),
+    ("it is withdrawn", by("maria", lambda tx: commitments.withdraw(tx, "N-2", MAY, "never mind")), ["commitment.withdrawn"]),
     ("a third is logged", by("maria", lambda tx: commitments.log(tx, plan("N-3", 60_000))), ["commitment.logged"]),
     ("and approved", decide("approve", "N-3"), ["approval.approved"]),
-    ("and closed", by("sam", lambda tx: commitments.close(tx, "N-3", dt.date(2026, 5, 3), "written off")), ["commitment.closed"]),
+    ("and closed", by("sam", lambda tx: commitments.close(tx, "N-3", MAY, "written off")), ["commitment.closed"]),
     ("a payment is assigned by hand", by("maria", lambda tx: overrides.set_target(tx, "PAY-2", "PLAN-1", "told so")), ["override.set"]),
     ("that is taken back", by("maria", lambda tx: overrides.undo(tx, "PAY-2", "wrong")), ["override.undone"]),
     ("a payment is split by hand",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ptp_pipeline.cli import previews
+from ptp_pipeline import previews
 from ptp_pipeline.domain.terms import NewCommitment, make_terms
 from ptp_pipeline.ledger import approvals, commitments, files, policies, users
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction

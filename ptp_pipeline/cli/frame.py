@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -53,8 +54,16 @@ class Commands(TyperGroup):
             if not isinstance(error, PtpError):
                 reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
                 error = PtpError(f"Something went wrong that ptp did not expect ({reason}).", "Run it again with PTP_DEBUG=1 to see where.")
-            _report(error, as_json=bool(ctx.meta.get(_JSON)))
+            _report(_as_typed(error, ctx.find_root().command), as_json=bool(ctx.meta.get(_JSON)))
             raise typer.Exit(error.exit_code) from None
+
+
+def _as_typed(error: PtpError, root: Any) -> PtpError:
+    """The commands an error suggests, as this person would type them: services and the database say `ptp …`."""
+    verbs = "|".join(map(re.escape, root.list_commands(None)))
+    named = re.compile(rf"(?<![\w./-])ptp(?= (?:{verbs})\b)")
+    error.message, error.next_step = (named.sub(lambda _: launcher(), text) for text in (error.message, error.next_step))
+    return error
 
 
 def _report(error: PtpError, *, as_json: bool) -> None:

@@ -20,8 +20,25 @@ _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?( ?%| [A-Z]{3})?")
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout. Money is a string, so that no reader makes a float of it."""
-    print(json.dumps(document, default=_plain, ensure_ascii=False, indent=2))
+    """One JSON document on stdout. Money is a string, so that no reader makes a float of it, with the decimals of its currency."""
+    print(json.dumps(_in_its_currency(document), default=_plain, ensure_ascii=False, indent=2))
+
+
+def _in_its_currency(document: Any) -> Any:
+    """Published money has three decimals, whatever its currency has."""
+    from ptp_pipeline.domain.money import EXPONENTS, PUBLISHED_SCALE
+
+    if isinstance(document, list | tuple):
+        return [_in_its_currency(one) for one in document]
+    if not isinstance(document, dict):
+        return document
+    decimals = EXPONENTS.get(document.get("currency") or "")
+    return {
+        name: value.quantize(Decimal(1).scaleb(-decimals))
+        if decimals is not None and isinstance(value, Decimal) and value.as_tuple().exponent == -PUBLISHED_SCALE
+        else _in_its_currency(value)
+        for name, value in document.items()
+    }
 
 
 def _plain(value: Any) -> Any:

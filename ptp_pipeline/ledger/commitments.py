@@ -92,7 +92,7 @@ class PendingItem:
 def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
     """Log one commitment. Raises Refused when its id or the same promise is known. Policy approves at once what it grants."""
     if tx.actor.role == "analyst":
-        raise Refused(f"{tx.actor.name} is an analyst and does not log commitments.")
+        raise Refused(f"{tx.actor.name} is an analyst and does not log commitments.", "Ask a collector or a supervisor.")
     if source != "feed" and not new.owner:
         new = new.model_copy(update={"owner": tx.actor.name})
     (outcome,) = _log(tx, [new], source)
@@ -364,7 +364,7 @@ def renegotiate(tx: Transaction, commitment_id: str, terms: Terms, reason: str) 
         raise UsageError("New terms need a reason.", "Add --reason.")
     old, version = terms_of(before), int(before["version"]) + 1
     if old == terms and before["decision"] not in ("reject", "send_back"):
-        raise Refused(f"These are the terms {commitment_id} has already.")
+        raise Refused(f"These are the terms {commitment_id} has already.", f"See `ptp show {commitment_id}`, and say what is different.")
     _insert_versions(tx, [(commitment_id, version, before["customer_id"], terms, reason)])
     if why := _sent_back_why(tx, commitment_id, version):
         return Logged(commitment_id, version, "draft", why)

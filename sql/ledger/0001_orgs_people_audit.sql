@@ -169,19 +169,19 @@ begin
                         'over_promising', 'collectors_see', 'approval', 'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers',
                         'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
   if found then
-    perform ptp.refuse('PT001', format('There is no policy key %s.', unknown));
+    perform ptp.refuse('PT001', format('There is no policy key %s.', unknown), 'ptp org list --json shows every key.');
   end if;
   begin
     perform now() at time zone (new.policy ->> 'timezone');
   exception when invalid_parameter_value then
-    perform ptp.refuse('PT001', format('There is no time zone %s.', new.policy ->> 'timezone'));
+    perform ptp.refuse('PT001', format('There is no time zone %s.', new.policy ->> 'timezone'), 'Use an IANA name, for example Europe/Berlin.');
   end;
   if new.policy ->> 'timezone' is null then
     perform ptp.refuse('PT001', 'A policy names its timezone.');
   elsif coalesce(new.policy ->> 'over_promising', 'refuse') not in ('refuse', 'allow') then
     perform ptp.refuse('PT001', 'over_promising is refuse or allow.');
   elsif not coalesce((new.policy #> '{approval,kinds}') ? 'plan', false) then
-    perform ptp.refuse('PT001', 'A plan always needs a supervisor: approval.kinds names it.');
+    perform ptp.refuse('PT001', 'A plan always needs a supervisor: approval.kinds names it.', 'Keep plan in approval.kinds.');
   elsif jsonb_typeof(limits) is distinct from 'object' or exists (
     select from jsonb_each(limits) as c (by_role, most)
     where by_role not in ('supervisor', 'controller', 'legal') or jsonb_typeof(most) is distinct from 'object'
@@ -766,7 +766,7 @@ declare
 begin
   perform ptp.demand(proof, array['admin']);
   if exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name) then
-    perform ptp.refuse('PT002', format('There is already a user %s.', name));
+    perform ptp.refuse('PT002', format('There is already a user %s.', name), 'ptp user list shows who there is.');
   end if;
   by_whom := (select i.actor from ptp.identity() as i);
   at_once := not ptp.is_entrusted(new_role) or not exists (select from ptp.person());
@@ -881,7 +881,7 @@ begin
       format('It can be for %s.', array_to_string(allowed, ', ')));
   end if;
   if until > now() + interval '367 days' then
-    perform ptp.refuse('PT001', 'A token is good for a year at most.');
+    perform ptp.refuse('PT001', 'A token is good for a year at most.', 'Give it 366 days or fewer.');
   end if;
   insert into ptp.user_token (org_id, token_id, user_name, secret_sha256, scopes, expires_at, issued_by)
   values (ptp.current_org(), id, name, secret_hash, given, until, (select i.actor from ptp.identity() as i));
@@ -955,7 +955,7 @@ language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
   if session_user <> 'ptp_ops' then
-    perform ptp.refuse('PT003', 'Only the operator creates orgs.');
+    perform ptp.refuse('PT003', 'Only the operator creates orgs.', 'Run ptp org add on the machine of ptp, without a token.');
   end if;
   update ptp.visit a set org_id = new_org where a.org_id = '' and exists (select from ptp.here());
   if not found then
@@ -964,7 +964,7 @@ begin
   perform set_config('ptp.org_id', new_org, true);
   perform ptp.lock_org();
   if exists (select from ptp.org where org_id = new_org) then
-    perform ptp.refuse('PT002', format('There is already an org %s.', new_org));
+    perform ptp.refuse('PT002', format('There is already an org %s.', new_org), 'ptp org list shows those there are.');
   end if;
   insert into ptp.org (org_id) values (new_org);
   insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)

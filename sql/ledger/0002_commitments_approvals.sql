@@ -216,7 +216,7 @@ begin
   if new.source = 'feed' and not exists (
     select from ptp.received_file f
     where f.org_id = new.org_id and f.feed = 'commitments' and f.content_sha256 = new.file_sha256 and f.status = 'accepted') then
-    perform ptp.refuse('PT003', format('%s names a commitments file that was not accepted here.', new.commitment_id));
+    perform ptp.refuse('PT003', format('%s names a commitments file that was not accepted here.', new.commitment_id), 'Drop the file into the inbox.');
   end if;
   return new;
 end $$;
@@ -243,7 +243,8 @@ begin
              and min(due_date) = new.first_due_date
       from (select x.*, row_number() over (order by sequence) as position, lag(due_date) over (order by sequence) as earlier
             from jsonb_to_recordset(new.custom_schedule) as x (sequence int, due_date date, amount_minor bigint, grace_days int)) as installments), false) then
-      perform ptp.refuse('PT001', format('The listed installments of %s do not add up to its total less discount, or are not in order.', new.commitment_id));
+      perform ptp.refuse('PT001', format('The listed installments of %s do not add up to its total less discount, or are not in order.', new.commitment_id),
+                         'Correct the amounts, or sort them by date.');
     end if;
     -- As the ledger writes it, in order: `tomorrow` and 03/04/2026 are dates too, but not the same ones on every day and in every session.
     new.custom_schedule := (
@@ -252,7 +253,7 @@ begin
       from jsonb_to_recordset(new.custom_schedule) as x (sequence int, due_date date, amount_minor bigint, grace_days int));
   end if;
   if ptp.last_due_date(new) > '2200-01-01' then
-    perform ptp.refuse('PT001', format('The last installment of %s would be due after 2200.', new.commitment_id));
+    perform ptp.refuse('PT001', format('The last installment of %s would be due after 2200.', new.commitment_id), 'Take fewer installments, or a shorter frequency.');
   end if;
   new.terms_digest := ptp.terms_digest(new);
   if new.version > 1 then
@@ -267,7 +268,7 @@ begin
     order by v.version desc limit 1;
     if found then
       perform ptp.refuse('PT001', format('New terms of %s must be agreed after %s, when version %s was agreed.', new.commitment_id, blocker.agreed_on,
-                         blocker.version));
+                         blocker.version), 'Give --agreed-on a later day.');
     end if;
   end if;
   return new;
@@ -481,7 +482,7 @@ begin
   select * into v from ptp.commitment_version x
   where x.org_id = new.org_id and x.commitment_id = new.commitment_id and x.version = new.version;
   if v.commitment_id is null then
-    perform ptp.refuse('PT001', format('There is no version %s of %s.', new.version, new.commitment_id));
+    perform ptp.refuse('PT001', format('There is no version %s of %s.', new.version, new.commitment_id), 'ptp pending lists what waits.');
   end if;
   select * into c from ptp.commitment x where x.org_id = new.org_id and x.commitment_id = new.commitment_id;
   select * into earlier from ptp.approval a where a.org_id = new.org_id and a.commitment_id = new.commitment_id and a.version = new.version;
@@ -512,10 +513,11 @@ begin
   end if;
   select * into decider from ptp.app_user u where u.org_id = new.org_id and u.user_name = new.decided_by;
   if decider.user_name is null or not decider.is_active then
-    perform ptp.refuse('PT003', format('%s is not an active user of this org.', new.decided_by));
+    perform ptp.refuse('PT003', format('%s is not an active user of this org.', new.decided_by), 'ptp user list shows who is.');
   end if;
   if decider.role not in ('supervisor', 'controller', 'legal') then
-    perform ptp.refuse('PT003', format('%s is a %s; only a supervisor, controller or legal decides on terms.', decider.user_name, decider.role));
+    perform ptp.refuse('PT003', format('%s is %s %s; only a supervisor, controller or legal decides on terms.', decider.user_name,
+                       case when decider.role in ('analyst', 'admin') then 'an' else 'a' end, decider.role), 'Ask one of them.');
   end if;
   select b.reason into earlier from ptp.barred(v) as b where b.user_name = decider.user_name limit 1;
   if found then
@@ -551,7 +553,8 @@ begin
   where x.org_id = new.org_id and x.commitment_id = new.commitment_id and a.decision = 'approve' and x.agreed_on >= v.agreed_on
   order by x.version desc limit 1;
   if found then
-    perform ptp.refuse('PT003', format('Version %s of %s was agreed on %s, not after version %s.', v.version, v.commitment_id, v.agreed_on, earlier.version));
+    perform ptp.refuse('PT003', format('Version %s of %s was agreed on %s, not after version %s.', v.version, v.commitment_id, v.agreed_on, earlier.version),
+                       'Send it back, to be logged with a later day.');
   end if;
   return new;
 end $$;
@@ -674,7 +677,7 @@ begin
   elsif new.kind = 'withdraw' and approved_from is not null then
     perform ptp.refuse('PT001', format('%s was approved, so it cannot be withdrawn.', new.commitment_id), 'Cancel or close it instead.');
   elsif new.effective_on < approved_from then
-    perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind));
+    perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind), 'Give a day from then on.');
   end if;
   if new.kind = 'withdraw' and not exists (select from ptp.person() as p where p.role in ('supervisor', 'controller', 'legal'))
     and not exists (select from ptp.commitment c where c.org_id = new.org_id and c.commitment_id = new.commitment_id
@@ -729,7 +732,8 @@ begin
     where b.commitment_id is null or (verdict = 'approve' and b.schedule_digest is distinct from i.schedule_digest) limit 1;
     if found then
       perform ptp.refuse('PT003', format(case when outside.is_named then 'The approval code is for another schedule of version %s of %s.'
-                                              else 'The approval code is not for version %s of %s.' end, outside.version, outside.commitment_id));
+                                              else 'The approval code is not for version %s of %s.' end, outside.version, outside.commitment_id),
+                         'Look at it again, and ask for a new code: ptp approval-code.');
     end if;
   end if;
   return query
@@ -773,11 +777,12 @@ begin
     perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
   end if;
   if person.role not in ('supervisor', 'controller', 'legal') then
-    perform ptp.refuse('PT003', format('%s is a %s; approval codes are for supervisors, controllers and legal.', person.user_name, person.role));
+    perform ptp.refuse('PT003', format('%s is %s %s; approval codes are for supervisors, controllers and legal.', person.user_name,
+                       case when person.role in ('analyst', 'admin') then 'an' else 'a' end, person.role), 'Ask one of them.');
   end if;
   perform ptp.demand_scope(array['approve']);
   if until > now() + interval '169 hours' then
-    perform ptp.refuse('PT001', 'An approval code is good for a week at most.');
+    perform ptp.refuse('PT001', 'An approval code is good for a week at most.', 'Set approval.code_hours to 168 or less.');
   end if;
   if bound is null or bound @? '$[*] ? (@.terms_digest == null)' then
     perform ptp.refuse('PT001', 'An approval code needs versions that exist.', 'ptp approve lists what is pending.');

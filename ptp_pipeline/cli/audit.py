@@ -209,7 +209,8 @@ def expand(
     print(f"Compared with {earlier.build_id}." if earlier else "It is the first: everything is new.")
     for table, what in (("allocations", "Payment matches"), ("transitions", "Changes of state")):
         output.heading(f"{what}: {found.after[table]['rows']:,} in all, {len(changes[table]):,} different")
-        output.table(list(changes[table][0]) if changes[table] else [], [list(row.values()) for row in changes[table]], "None.")
+        rows = [{name: cell for name, cell in output.readable(row).items() if name != "currency"} for row in changes[table]]
+        output.table(list(rows[0]) if rows else [], [list(row.values()) for row in rows], "None.")
 
 
 def _after(after: object) -> str:

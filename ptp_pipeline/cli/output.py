@@ -67,6 +67,15 @@ def minor_money(amount_minor: int | None, currency: str) -> str:
     return "" if amount_minor is None else money(Decimal(amount_minor).scaleb(-exponent(currency)), currency)
 
 
+def readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A published row with its amounts written out in its currency."""
+    currency = row.get("currency")
+    return {
+        name: money(value, currency) if currency and (name == "amount" or name.endswith("_amount")) and value is not None else value
+        for name, value in row.items()
+    }
+
+
 def heading(text: str) -> None:
     """A line that starts a part of the output."""
     if sys.stdout.isatty():

@@ -90,7 +90,7 @@ def show(
     print(f"{found['kind'].capitalize()} {object_id}, as of {found['as_of']}")
     for title, value in found.items():
         if isinstance(value, dict):
-            output.facts({name: cell for name, cell in _readable(value).items() if cell not in (None, "")})
+            output.facts({name: cell for name, cell in output.readable(value).items() if cell not in (None, "")})
         elif isinstance(value, list):
             output.heading(title.replace("_", " ").capitalize())
             _print_rows(title, value)
@@ -127,16 +127,7 @@ _SHOWN = {
 
 def _print_rows(title: str, rows: list[published.Row]) -> None:
     columns = [c for c in _SHOWN[title] if not rows or c in rows[0]]
-    output.table([c.replace("_", " ") for c in columns], [[_readable(row)[c] for c in columns] for row in rows])
-
-
-def _readable(row: published.Row) -> published.Row:
-    """A row with its amounts written out in its currency."""
-    currency = row.get("currency")
-    return {
-        name: output.money(value, currency) if currency and (name == "amount" or name.endswith("_amount")) and value is not None else value
-        for name, value in row.items()
-    }
+    output.table([c.replace("_", " ") for c in columns], [[output.readable(row)[c] for c in columns] for row in rows])
 
 
 def export(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # A row is known by these; the rest of it says why.
 _KEYS = {
-    "allocations": "payment_id, commitment_id, version, sequence, amount, applied_on, matched_by",
+    "allocations": "payment_id, commitment_id, version, sequence, amount, currency, applied_on, matched_by",
     "transitions": "commitment_id, version, sequence, effective_on, from_state, to_state",
 }
 _WORDS = {"allocations": "explanation", "transitions": "cause"}

@@ -408,7 +408,8 @@ as $$
 $$;
 
 -- What is wrong with a schedule somebody wants to approve for these terms; NULL when it fits. The schedule itself is built in one place,
--- sql/warehouse/core, and every run holds the approved one against it; here is what needs no calendar.
+-- sql/warehouse/core, and every run holds amounts and nominal dates of the approved one against it; here is what needs no calendar. A due
+-- date goes where the business-day rule sends it, and not further than closed days reach: 12 in a row are the most of any calendar there is.
 create function ptp.schedule_problem(v ptp.commitment_version, schedule jsonb, policy jsonb) returns text language plpgsql stable
 as $$
 declare
@@ -429,7 +430,13 @@ begin
            else l.amount = share or l.k = v.installment_count - 1 end) as has_amounts,
          bool_and(case when l.k < 0 then l.nominal = v.agreed_on
                   else abs(l.nominal - ptp.nominal_due_date(v, l.k)) <= (case v.frequency when 'semimonthly' then 4 else 0 end) end
-                  and abs(l.due - l.nominal) <= 14 and l.due >= v.agreed_on) as has_dates,
+                  and abs(l.due - l.nominal) <= 14 and l.due >= v.agreed_on
+                  and case policy ->> 'business_day_rule'
+                        when 'none' then l.due = l.nominal
+                        -- otherwise where it would be due before it was agreed
+                        when 'preceding' then l.due <= l.nominal or l.nominal - 14 < v.agreed_on
+                        when 'modified_following' then date_trunc('month', l.due) = date_trunc('month', l.nominal) or l.nominal - 14 < v.agreed_on
+                        else l.due >= l.nominal end) as has_dates,
          bool_and(l.line = jsonb_build_array(l.nominal, l.due, l.amount, l.grace)) as is_plain,
          bool_and(l.grace = coalesce((v.custom_schedule -> l.k ->> 'grace_days')::int, v.grace_days, (policy ->> 'grace_days')::int, 0)) as has_grace
   into s

@@ -180,6 +180,7 @@ def test_pending_in_one_go_leaves_what_the_gate_knows_to_be_ones_own(cli: Cli, o
         assert commitments.log_many(tx, [row])[0].outcome == "loaded"
     words = ("--amount", "900000", "--count", "3", "--first-due", "2026-02-02", "--agreed-on", "2026-01-05", "--json")
     large = logged(cli("log", "plan", "--org", org, "--customer", "C-2", *words, token=token("collector")))["commitment_id"]
+    assert cli("org", "set", org, "approval.caps.controller.amount=250000", "--reason", "limits").code == 0
     looser = ("org", "set", org, "approval.caps.controller.amount=9000000", "--reason", "more room")
     assert cli(*looser, token=controller).code == 0
     answer = cli("approve", "--pending", "--org", org, "--reason", "weekly review", "--yes", "--json", token=controller)

@@ -38,12 +38,13 @@ def run_org(
     *,
     make_current: bool = False,
     full: bool = False,
+    why: str = "ptp run",
     progress: Callable[[str], None] | None = None,
     ledger: Ledger | None = None,
 ) -> RunOutcome:
     """Take the inbox in and bring everything published up to date for `as_of` (default: today in the org's time zone).
 
-    `full` makes the rows of all customers, also where those of a few would do.
+    `full` makes the rows of all customers, also where those of a few would do. `why` stands in the audit trail.
     Raises Refused for a day that has not come yet or an org that is not there; a failing run is an outcome, not an error.
     """
     from ptp_pipeline.assets.pipeline import business_day
@@ -68,7 +69,7 @@ def run_org(
                 instance=dagster,
                 partition_key=org,
                 raise_on_error=False,
-                tags={WHY_TAG: "ptp run"},
+                tags={WHY_TAG: why},
                 run_config={
                     "ops": {
                         "ledger_snapshot": {"config": {"as_of": day.isoformat(), "full": full}},
@@ -135,5 +136,7 @@ def _own_words(error: Any) -> str:
         return "failed without saying why"
     while error.cause:
         error = error.cause
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return "it was stopped"
     message = str(error.message).strip()
     return message.removeprefix(f"{error.cls_name}: ").split(": ", 1)[-1] if message.startswith("ptp_pipeline.") else message

@@ -111,10 +111,10 @@ def show(
         if to_csv != exports.STDOUT:
             print(f"{len(events):,} events written to {to_csv}.")
     else:
-        rows = [[e.seq, e.at, e.actor, e.role, e.action, e.object_id, e.reason or _after(e.after)] for e in events]
+        rows = [[e.seq, e.at, e.actor, e.role, e.action, e.object_id or _items(e.after), e.reason or _after(e.after)] for e in events]
         output.table(["#", "when (UTC)", "who", "role", "what", "on", "why"], rows, "No events.")
         if left_out:
-            print(f"\n{left_out:,} sign-in{'s' if left_out > 1 else ''} left out: --all shows them too, --action login. nothing else.")
+            print(f"\n{left_out:,} sign-in{'s' if left_out > 1 else ''} left out. Show them too: --all; only signing in: --action login.")
 
 
 def _midnight(text: str, option: str, days: int) -> datetime | None:
@@ -211,6 +211,11 @@ def expand(
         output.heading(f"{what}: {found.after[table]['rows']:,} in all, {len(changes[table]):,} different")
         rows = [{name: cell for name, cell in output.readable(row).items() if name != "currency"} for row in changes[table]]
         output.table(list(rows[0]) if rows else [], [list(row.values()) for row in rows], "None.")
+
+
+def _items(after: Any) -> str:
+    """Of an event about many: how many."""
+    return f"{len(after['items']):,} items" if isinstance(after, dict) and isinstance(after.get("items"), list) else ""
 
 
 def _after(after: object) -> str:

@@ -82,7 +82,8 @@ def _told(ptp: Ptp, run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterato
 
 def _why(run: dg.DagsterRun) -> str:
     tags = run.tags
-    return tags.get(WHY_TAG) or tags.get("dagster/schedule_name") or tags.get("dagster/sensor_name") or "started by hand"
+    by_hand = "started in the Dagster UI" if tags.get("dagster/from_ui") else "started by hand"
+    return tags.get(WHY_TAG) or tags.get("dagster/schedule_name") or tags.get("dagster/sensor_name") or by_hand
 
 
 def _as_of(run: dg.DagsterRun) -> str:

@@ -834,6 +834,9 @@ begin
     perform ptp.refuse('PT003', format('%s gave %s the role %s, so somebody else must activate the account.', known.role_by, name, known.role),
                        'Ask another admin or the operator.');
   end if;
+  if known.is_active = active then
+    return;
+  end if;
   update ptp.app_user u set is_active = active where u.org_id = ptp.current_org() and u.user_name = name;
   perform ptp.record(case when active then 'user.activated' else 'user.deactivated' end, 'user', name, why, null, null);
 end $$;

@@ -801,19 +801,21 @@ end $$;
 
 -- Present a code: it is used up, whatever comes of it; so nothing here raises, and the caller commits before going on. What it
 -- turns into is a sign-in for a minute and for its items only.
-create function ptp.redeem_code(name text, code text) returns table (proof text, refusal text)
+create function ptp.redeem_code(name text, code text) returns table (proof text, refusal text, next_step text)
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
   known ptp.approval_code;
   seconds int;
 begin
+  next_step := 'Ask for a new code after signing in.';
   perform ptp.lock_org();
   seconds := ptp.must_wait(name, 'code');
   select * into known from ptp.approval_code a where a.org_id = ptp.current_org() and a.code_sha256 = ptp.sha256_hex(code);
   update ptp.approval_code a set used_at = now() where a.org_id = known.org_id and a.code_sha256 = known.code_sha256 and a.used_at is null;
   if seconds > 0 then
     refusal := format('Too many wrong approval codes for this person: wait %s seconds.', seconds);
+    next_step := format('Or have an admin or the operator end the wait: ptp user unlock %s.', name);
   elsif known.user_name is null or known.user_name is distinct from name
     or not exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name and u.is_active) then
     refusal := 'This approval code is not valid for this person.';

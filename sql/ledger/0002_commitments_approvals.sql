@@ -409,7 +409,7 @@ $$;
 
 -- What is wrong with a schedule somebody wants to approve for these terms; NULL when it fits. The schedule itself is built in one place,
 -- sql/warehouse/core, and every run holds amounts and nominal dates of the approved one against it; here is what needs no calendar. A due
--- date goes where the business-day rule sends it, and not further than closed days reach: 12 in a row are the most of any calendar there is.
+-- date goes where the business-day rule sends it, and hardly further than closed days reach: 12 in a row are the most in any country.
 create function ptp.schedule_problem(v ptp.commitment_version, schedule jsonb, policy jsonb) returns text language plpgsql stable
 as $$
 declare

@@ -159,8 +159,8 @@ def test_a_deactivated_user_is_locked_out_at_once(cli: Cli, org: str, token: Cal
 
 def test_the_audit_trail_is_verified_and_what_was_changed_is_named(cli: Cli, org: str, ledger: Ledger, token: Callable[[str], str]) -> None:
     token("collector")
-    events = cli("audit", "show", "--org", org, "--json").document
     good = cli("audit", "verify", "--org", org, "--json")
+    events = cli("audit", "show", "--org", org, "--json").document
     assert good.code == 0
     expected = {"org": org, "ok": True, "events": len(events), "head": events[-1]["hash"], "first_bad_seq": None, "heads": 0}
     assert expected.items() <= good.document.items()

@@ -171,6 +171,7 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
         "builds.record": [(PIPELINE, lambda tx: builds.record(tx, "b1", DAY, "run-1", "ours", {}, 1, {}))],
         "builds.latest": [(PIPELINE, builds.latest), (PIPELINE, lambda tx: builds.latest(tx, before="b1"))],
         "builds.changes_between": [(PIPELINE, lambda tx: builds.changes_between(tx, 0, 10**6))],
+        "policies.by_others": each("con", ("con", ZOE), policies.by_others),
         "policies.current": [("cara", policies.current)],
         "policies.with_version": [("cara", policies.with_version)],
         "policies.change": [(OPERATOR, lambda tx: policies.change(tx, {"grace_days": 2}, "ours"))],

@@ -13,7 +13,7 @@ from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.settings import Settings
 
 ORG = "bench"
-OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="bench")
+OPERATOR = Actor(name="operator", role="operator", auth="operator", origin="bench")
 
 _STAGING = """
 create temporary table book (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _GRACE_SECONDS = 60
+_DIED = "Its process died: it no longer holds the org's run lock. The next run repairs what it left."
 _KEEPING: "WeakSet[DagsterInstance]" = WeakSet()
 
 
@@ -59,8 +60,8 @@ def end_dead_runs(instance: "DagsterInstance", ledger: Ledger, now: datetime) ->
     """
     import dagster as dg
 
-    from ptp_pipeline.ledger import run_lock
-    from ptp_pipeline.resources import PARTITION_TAG, holds_lock
+    from ptp_pipeline.ledger import run_lock, runs
+    from ptp_pipeline.resources import PARTITION_TAG, PIPELINE, holds_lock
 
     ended = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
@@ -68,7 +69,9 @@ def end_dead_runs(instance: "DagsterInstance", ledger: Ledger, now: datetime) ->
         if not org or not holds_lock(run) or not record.start_time or now.timestamp() - record.start_time < _GRACE_SECONDS:
             continue
         if f"run {run.run_id[:8]} " not in (run_lock.holder(ledger, org) or ""):
-            instance.report_run_failed(run, "Its process died: it no longer holds the org's run lock. The next run repairs what it left.")
+            instance.report_run_failed(run, _DIED)
+            with ledger.during(run.run_id).transaction(org, PIPELINE) as tx:
+                runs.failed(tx, run.run_id, [_DIED])
             ended.append(run.run_id)
     return ended
 

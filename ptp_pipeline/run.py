@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptp_pipeline.errors import Refused
 from ptp_pipeline.instance import end_dead_runs, ensure_partition, instance, keep_connections
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,20 @@ def run_org(
     *,
     make_current: bool = False,
     full: bool = False,
+    why: str = "ptp run",
     progress: Callable[[str], None] | None = None,
     ledger: Ledger | None = None,
 ) -> RunOutcome:
     """Take the inbox in and bring everything published up to date for `as_of` (default: today in the org's time zone).
 
-    `full` makes the rows of all customers, also where those of a few would do.
+    `full` makes the rows of all customers, also where those of a few would do. `why` stands in the audit trail.
     Raises Refused for a day that has not come yet or an org that is not there; a failing run is an outcome, not an error.
     """
     from ptp_pipeline.assets.pipeline import business_day
     from ptp_pipeline.build import build_defs
     from ptp_pipeline.jobs import RUN_ORG
     from ptp_pipeline.ledger import orgs
-    from ptp_pipeline.resources import Ptp
+    from ptp_pipeline.resources import WHY_TAG, Ptp
 
     ptp = Ptp(settings, progress=progress, ledger=ledger)
     zones = {row.org_id: row.timezone for row in orgs.list_orgs(ptp.ledger)}
@@ -65,6 +69,7 @@ def run_org(
                 instance=dagster,
                 partition_key=org,
                 raise_on_error=False,
+                tags={WHY_TAG: why},
                 run_config={
                     "ops": {
                         "ledger_snapshot": {"config": {"as_of": day.isoformat(), "full": full}},
@@ -100,6 +105,14 @@ def _outcome(result: Any, as_of: date) -> RunOutcome:
     )
 
 
+def failures_of(instance: "DagsterInstance", run_id: str) -> list[str]:
+    """Why a run failed, from what Dagster keeps of it; nothing for one in which no step failed."""
+    from dagster import DagsterEventType
+
+    kinds = {DagsterEventType.STEP_FAILURE, DagsterEventType.RESOURCE_INIT_FAILURE, DagsterEventType.ASSET_CHECK_EVALUATION}
+    return failure_words(e for r in instance.get_records_for_run(run_id, of_type=kinds).records if (e := r.event_log_entry.dagster_event))
+
+
 def failure_words(events: Iterable[Any]) -> list[str]:
     """Why a run failed, from its Dagster events: the words of our own errors, the violated checks, else the exception's message."""
     words = []
@@ -123,5 +136,7 @@ def _own_words(error: Any) -> str:
         return "failed without saying why"
     while error.cause:
         error = error.cause
+    if error.cls_name == "DagsterExecutionInterruptedError":
+        return "it was stopped"
     message = str(error.message).strip()
     return message.removeprefix(f"{error.cls_name}: ").split(": ", 1)[-1] if message.startswith("ptp_pipeline.") else message

@@ -13,7 +13,7 @@ from ptp_pipeline.ledger import embedded
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.settings import Settings
 
-OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+OPERATOR = Actor(name="operator", role="operator", auth="operator", origin="cli")
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 
 

@@ -48,7 +48,7 @@ def approval_form(context: dg.AssetExecutionContext, ptp: dg.ResourceParam[Ptp])
 
 def form_markdown(ptp: Ptp, pending: list["PendingItem"], policy: Any) -> str:
     """The form as Markdown: one heading per item."""
-    from ptp_pipeline.cli.previews import preview_pending
+    from ptp_pipeline.previews import preview_pending
 
     if not pending:
         return "Nothing is waiting for a decision."
@@ -58,8 +58,8 @@ def form_markdown(ptp: Ptp, pending: list["PendingItem"], policy: Any) -> str:
 @dg.asset(partitions_def=orgs_partitions, group_name="approvals", deps=[approval_form], kinds={"postgres"})
 def approval_decisions(context: dg.AssetExecutionContext, config: DecisionForm, ptp: dg.ResourceParam[Ptp]) -> dg.MaterializeResult[Any]:
     """Approve, reject or send back items of the approval form. Needs your one-time approval code."""
-    from ptp_pipeline.cli.previews import to_approve
     from ptp_pipeline.ledger import approvals, commitments, policies
+    from ptp_pipeline.previews import to_approve
 
     org = context.partition_key
     with in_words():

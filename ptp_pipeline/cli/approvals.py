@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptp_pipeline.cli import output, previews
+from ptp_pipeline import previews
+from ptp_pipeline.cli import output
 from ptp_pipeline.cli.frame import (
     Json,
     Org,
@@ -22,6 +23,7 @@ from ptp_pipeline.cli.frame import (
     require_org,
     settings,
 )
+from ptp_pipeline.domain.text import visible
 from ptp_pipeline.errors import Refused, UsageError
 
 if TYPE_CHECKING:
@@ -157,7 +159,7 @@ def approval_code(*, org: Org, ids: Ids = None, token: Token = "", all_pending: 
     require_org(ledger, org)
     actor = person(ledger, org, token)
     waiting, policy, by_others = _waiting(ledger, org, actor, actor.name)
-    mine = _mine("approve", waiting, [policy, *by_others], actor.name, actor.role)
+    mine = _mine("approve", waiting, [policy, *by_others], actor) if all_pending else {}
     chosen, left = _choose(waiting, ids or [], all_pending=all_pending, mine=mine)
     with ledger.transaction(org, actor) as tx:
         items = [(i.commitment_id, i.version) for i in chosen]
@@ -191,7 +193,7 @@ def _decide(
     require_org(ledger, org)
     actor = _with_code(ledger, org, user) if code else person(ledger, org, token)
     waiting, policy, by_others = _waiting(ledger, org, operator() if code else actor, actor.name)
-    mine = _mine(decision, waiting, [policy, *by_others], actor.name, actor.role)
+    mine = _mine(decision, waiting, [policy, *by_others], actor) if all_pending else {}
     chosen, left = _choose(waiting, ids, all_pending=all_pending, mine=mine)
     schedules = previews.to_approve(settings(), chosen, policy) if decision == "approve" else {}
     if len(chosen) > 1 and not as_json:
@@ -252,25 +254,25 @@ def _choose(
     return list({(known[name].commitment_id, known[name].version): known[name] for name in ids}.values()), []
 
 
-def _mine(
-    decision: str, waiting: "Sequence[PendingItem]", policies: "Sequence[Policy]", name: str, role: str
-) -> dict[tuple[str, int], str]:
-    """By item, why this person may not decide on it; empty when they may. Caps hold by each of the policies, as at the gate, which has
-    the last word.
+def _mine(decision: str, waiting: "Sequence[PendingItem]", held: "Sequence[Policy]", who: "Actor") -> dict[tuple[str, int], str]:
+    """By item, why this person may not decide on it; empty when they may. `held` are the policies the gate holds them to: today's, and
+    today's but for what they changed. The ledger has the last word.
     """
     from ptp_pipeline.domain.policy import APPROVERS
     from ptp_pipeline.domain.terms import caps_exceeded
 
     reasons: dict[tuple[str, int], str] = {}
     for item in waiting:
-        caps = [policy.approval.caps.get(role) for policy in policies]  # type: ignore[call-overload]
-        beyond = [said for cap in caps for said in caps_exceeded(item.terms, cap, item.standing)] if decision == "approve" else []
-        if role not in APPROVERS:
-            why = f"a {role} decides on no terms"
-        elif name in item.authors:
-            why = f"{name} logged it"
-        elif item.source == "feed" and item.owner.lower() == name:
-            why = f"{name} owns it"
+        beyond = [
+            broken
+            for policy in held
+            for broken in caps_exceeded(item.terms, policy.approval.caps.get(who.role), item.standing)  # type: ignore[call-overload]
+            if decision == "approve"
+        ]
+        if who.role not in APPROVERS:
+            why = f"a {who.role} decides on no terms"
+        elif who.name in item.barred:
+            why = f"{who.name} {item.barred[who.name].rstrip(',')}"
         else:
             why = beyond[0] if beyond else ""
         reasons[item.commitment_id, item.version] = why
@@ -281,9 +283,9 @@ def _show_item(item: "PendingItem", preview: previews.Preview) -> None:
     output.heading(f"{item.commitment_id} version {item.version}: {item.terms.kind.replace('_', ' ')} of {item.customer_id}")
     for line in preview.lines:
         output.paragraph(line)
-    previews.print_schedule(preview.schedule, item.terms.currency)
+    output.table(previews.SCHEDULE, previews.schedule_rows(preview.schedule, item.terms.currency))
     for rule in item.guardrails:
-        print(f"! {output.visible(rule)}")
+        print(f"! {visible(rule)}")
 
 
 def _show_batch(chosen: "Sequence[PendingItem]", policy: "Policy") -> None:

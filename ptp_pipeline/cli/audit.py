@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptp_pipeline.cli import output
+from ptp_pipeline.cli import exports, output
 from ptp_pipeline.cli.frame import (
     Json,
     Org,
     Token,
+    acting,
     command,
     launcher,
     new_group,
@@ -46,6 +47,7 @@ _CSV = (
     "hash",
 )
 _NEWEST = 50
+_SIGN_IN = "login.accepted"
 
 
 def register(app: typer.Typer) -> None:
@@ -71,34 +73,48 @@ def show(
     since: Annotated[str, typer.Option(metavar="DATE", help="From this day on (UTC).")] = "",
     until: Annotated[str, typer.Option(metavar="DATE", help="Up to and with this day (UTC).")] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the newest ones. Default 50; with --csv all.")] = None,
-    to_csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write them to a CSV file instead.")] = None,
+    with_sign_ins: Annotated[bool, typer.Option("--all", help="Also every sign-in; --csv and --json have them anyway.")] = False,
+    to_csv: Annotated[str, typer.Option("--csv", metavar="FILE", show_default=False, help="Write them to a CSV file instead.")] = "",
     token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Show the newest events of the audit trail, oldest first."""
+    """Show the newest events of the audit trail, oldest first. That somebody signed in is left out unless asked for."""
     from ptp_pipeline.ledger import audit
 
+    if to_csv == exports.STDOUT and as_json:
+        raise UsageError("--json and --csv - both want standard output.", "Give --csv a file.")
     ledger = open_ledger()
     require_org(ledger, org)
-    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
-        events = audit.show(
-            tx,
-            object_id=object_id or None,
-            actor=who or None,
-            action=action or None,
-            since=_midnight(since, "--since", 0),
-            until=_midnight(until, "--until", 1),
-            limit=limit or (None if to_csv else _NEWEST),
-        )
+    actor = person_or_operator(ledger, org, token)
+    said = {"object": object_id, "person": who, "action": action, "since": since, "until": until}
+    wanted: dict[str, Any] = {
+        "object_id": object_id or None,
+        "actor": who or None,
+        "action": action or None,
+        "since": _midnight(since, "--since", 0),
+        "until": _midnight(until, "--until", 1),
+    }
+    is_all = with_sign_ins or bool(action or to_csv or as_json)
+    with ledger.transaction(org, actor) as tx:
+        events = audit.show(tx, limit=limit or (None if to_csv else _NEWEST), but=None if is_all else _SIGN_IN, **wanted)
+        left_out = 0 if is_all else audit.count(tx, **{**wanted, "action": _SIGN_IN})
+    filters = {key: value for key, value in said.items() if value} or None
     if to_csv:
-        _write_csv(to_csv, events)
+        with exports.written(ledger, org, actor, "audit", "audit", to_csv, format="csv", filters=filters) as draft:
+            _write_csv(draft.path, events)
+            draft.rows = len(events)
+    elif as_json:
+        exports.record(ledger, org, actor, "audit", "audit", format="json", filters=filters, rows=len(events))
     if as_json:
         output.print_json({"events": len(events), "file": to_csv} if to_csv else [vars(e) for e in events])
     elif to_csv:
-        print(f"{len(events):,} events written to {to_csv}.")
+        if to_csv != exports.STDOUT:
+            print(f"{len(events):,} events written to {to_csv}.")
     else:
-        rows = [[e.seq, e.at, e.actor, e.role, e.action, e.object_id, e.reason or _after(e.after)] for e in events]
+        rows = [[e.seq, e.at, e.actor, e.role, e.action, e.object_id or _items(e.after), e.reason or _after(e.after)] for e in events]
         output.table(["#", "when (UTC)", "who", "role", "what", "on", "why"], rows, "No events.")
+        if left_out:
+            print(f"\n{left_out:,} sign-in{'s' if left_out > 1 else ''} left out. Show them too: --all; only signing in: --action login.")
 
 
 def _midnight(text: str, option: str, days: int) -> datetime | None:
@@ -137,9 +153,7 @@ def verify(*, org: Org, token: Token = "", as_json: Json = False) -> None:
     from ptp_pipeline.ledger import audit
     from ptp_pipeline.warehouse.publish import audit_heads
 
-    ledger = open_ledger()
-    require_org(ledger, org)
-    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+    with acting(org, token) as tx:
         found = audit.verify(tx, audit_heads(settings(), org))
     if as_json:
         output.print_json({"org": org, "ok": found.is_good, **vars(found)})
@@ -180,9 +194,7 @@ def expand(
     from ptp_pipeline.ledger import audit, builds
     from ptp_pipeline.warehouse import evidence
 
-    ledger = open_ledger()
-    require_org(ledger, org)
-    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+    with acting(org, token) as tx:
         audit.demand_whole_book(tx)
         recorded = [e for e in audit.show(tx, action="build.recorded", limit=None) if event in (str(e.seq), e.object_id)]
         if not recorded:
@@ -197,7 +209,13 @@ def expand(
     print(f"Compared with {earlier.build_id}." if earlier else "It is the first: everything is new.")
     for table, what in (("allocations", "Payment matches"), ("transitions", "Changes of state")):
         output.heading(f"{what}: {found.after[table]['rows']:,} in all, {len(changes[table]):,} different")
-        output.table(list(changes[table][0]) if changes[table] else [], [list(row.values()) for row in changes[table]], "None.")
+        rows = [{name: cell for name, cell in output.readable(row).items() if name != "currency"} for row in changes[table]]
+        output.table(list(rows[0]) if rows else [], [list(row.values()) for row in rows], "None.")
+
+
+def _items(after: Any) -> str:
+    """Of an event about many: how many."""
+    return f"{len(after['items']):,} items" if isinstance(after, dict) and isinstance(after.get("items"), list) else ""
 
 
 def _after(after: object) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptp_pipeline.cli import output, previews
+from ptp_pipeline import previews
+from ptp_pipeline.cli import output
 from ptp_pipeline.cli.frame import (
     Json,
     Org,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ptp_pipeline.cli import output, previews, published
+from ptp_pipeline import previews
+from ptp_pipeline.cli import output, published
 from ptp_pipeline.cli.frame import Json, command, launcher, operator
 from ptp_pipeline.cli.runs import print_broken_today, print_intake
 from ptp_pipeline.errors import Refused, WorkFailed

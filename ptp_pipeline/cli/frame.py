@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -53,8 +54,16 @@ class Commands(TyperGroup):
             if not isinstance(error, PtpError):
                 reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
                 error = PtpError(f"Something went wrong that ptp did not expect ({reason}).", "Run it again with PTP_DEBUG=1 to see where.")
-            _report(error, as_json=bool(ctx.meta.get(_JSON)))
+            _report(_as_typed(error, ctx.find_root().command), as_json=bool(ctx.meta.get(_JSON)))
             raise typer.Exit(error.exit_code) from None
+
+
+def _as_typed(error: PtpError, root: Any) -> PtpError:
+    """The commands an error suggests, as this person would type them: services and the database say `ptp …`."""
+    verbs = "|".join(map(re.escape, root.list_commands(None)))
+    named = re.compile(rf"(?<![\w./-])ptp(?= (?:{verbs})\b)")
+    error.message, error.next_step = (named.sub(lambda _: launcher(), text) for text in (error.message, error.next_step))
+    return error
 
 
 def _report(error: PtpError, *, as_json: bool) -> None:
@@ -115,7 +124,7 @@ def operator() -> "Actor":
     """Whoever may run this installation's files acts as its operator: sets up, runs, exports; never approves."""
     from ptp_pipeline.ledger.connection import Actor
 
-    return Actor(name="operator", role="admin", auth="operator", origin="cli")
+    return Actor(name="operator", role="operator", auth="operator", origin="cli")
 
 
 def person(ledger: "Ledger", org: str, token: str) -> "Actor":
@@ -139,12 +148,8 @@ def acting(org: str, token: str) -> "Iterator[Transaction]":
     """One transaction in an org that exists, as the person when a token is given, else as the operator."""
     ledger = open_ledger()
     require_org(ledger, org)
-    if token:
-        with ledger.transaction(org, person(ledger, org, token)) as tx:
-            yield tx
-    else:
-        with ledger.operator(operator(), org) as tx:
-            yield tx
+    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+        yield tx
 
 
 def require_org(ledger: "Ledger", org: str) -> None:

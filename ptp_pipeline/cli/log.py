@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from ptp_pipeline.cli import output, previews, published
+from ptp_pipeline import previews
+from ptp_pipeline.cli import output, published
 from ptp_pipeline.cli.frame import (
     Json,
     Org,
@@ -327,7 +328,8 @@ def _open_amount(org: str, invoice_ids: list[str], currency: str) -> int:
 def show_terms(who: Session, terms: "Terms", headline: str, customer_id: str, *, rationale: str, is_new_terms: bool = False) -> None:
     """Terms, schedule and guardrails, before they are confirmed."""
     print(f"{headline}: {previews.terms_in_words(terms)}")
-    previews.print_schedule(previews.schedules(settings(), [terms], who.policy)[0], terms.currency)
+    (schedule,) = previews.schedules(settings(), [terms], who.policy)
+    output.table(previews.SCHEDULE, previews.schedule_rows(schedule, terms.currency))
     for rule in _rules(who, terms, customer_id, rationale, is_new_terms=is_new_terms):
         print(f"! {rule}")
 

@@ -17,17 +17,16 @@ from ptp_pipeline.cli.frame import (
     Reason,
     Token,
     Yes,
+    acting,
     command,
     confirm,
     launcher,
     new_group,
-    open_ledger,
     parse_money,
-    person_or_operator,
-    require_org,
     settings,
 )
 from ptp_pipeline.cli.log import begin
+from ptp_pipeline.domain.text import visible
 from ptp_pipeline.errors import Refused, UsageError, WorkFailed
 
 if TYPE_CHECKING:
@@ -176,7 +175,7 @@ def _say(org: str, done: str, warnings: list[str], as_json: bool, **document: An
         return
     print(f"{done} Published figures change with the next run: {launcher()} run --org {org}")
     for warning in warnings:
-        print(f"! {output.visible(warning)}")
+        print(f"! {visible(warning)}")
 
 
 def _place(commitment_id: str | None) -> str:
@@ -205,9 +204,7 @@ def list_decisions(
     """List the decisions in effect. Stale ones, whose payment or target is gone or does not fit, say why and what to do."""
     from ptp_pipeline.ledger import overrides
 
-    ledger = open_ledger()
-    require_org(ledger, org)
-    with ledger.transaction(org, person_or_operator(ledger, org, token)) as tx:
+    with acting(org, token) as tx:
         decided = overrides.in_effect(tx)
     rows = [row for row in _with_state(org, decided) if row["state"] == "stale" or not stale]
     if as_json:
@@ -279,7 +276,7 @@ def suggest(*, payment_id: MaybePayment = "", org: Org, limit: Limit = 20, as_js
     ]  # fmt: skip
     output.table(["payment", "customer", "amount", "rank", "commitment", "score", "acceptable", "reasons"], cells, "Nothing to suggest.")
     for correction in dict.fromkeys(f"{r['commitment_id']}: {r['correction']}" for r in rows if payment_id and r["correction"]):
-        print(f"! {output.visible(correction)}")
+        print(f"! {visible(correction)}")
     for note in sorted({r["note"] for r in rows if r["note"]}):
         print(f"! {note}")
     if any(row["is_acceptable"] for row in rows):

@@ -74,13 +74,20 @@ def set_policy(
         known = len(policies.history(tx))
         changed_policy = policies.change(tx, wanted, reason, first_day)
         _check_columns(changed_policy)
-        also = [version.effective_from for version in policies.history(tx)[known + 1 :]]
+        made, *later = policies.history(tx)[known:]
     policy = changed_policy.as_json()
-    changed = {key: policy[key] for key in dict.fromkeys(name.split(".")[0] for name in wanted)}
+    also = [version.effective_from for version in later]
     if as_json:
-        output.print_json({"org": org, "changed": changed, "policy": policy, "also_from": also})
+        changed = {key: policy[key] for key in dict.fromkeys(name.split(".")[0] for name in wanted)}
+        moved = {key: {"before": before, "after": after} for key, (before, after) in made.changes.items()}
+        output.print_json(
+            {"org": org, "version": made.version, "from": made.effective_from, "changes": moved, "changed": changed, "policy": policy,
+             "also_from": also}
+        )  # fmt: skip
         return
-    output.facts({key: _short(value) for key, value in changed.items()})
+    for key, (before, after) in made.changes.items():
+        print(_change(key, before, after))
+    print(f"Version {made.version} of the policy of {org}, from {made.effective_from} on." if made.changes else "Nothing is different.")
     if also:
         print(f"Also in the versions that start on {', '.join(map(str, also))}.")
 

@@ -5,7 +5,6 @@ import re
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -13,14 +12,33 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
+from ptp_pipeline.domain.text import visible
+
 # Readable text is not wider than this.
 _WIDTH = 100
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?( ?%| [A-Z]{3})?")
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout. Money is a string, so that no reader makes a float of it."""
-    print(json.dumps(document, default=_plain, ensure_ascii=False, indent=2))
+    """One JSON document on stdout. Money is a string, so that no reader makes a float of it, with the decimals of its currency."""
+    print(json.dumps(_in_its_currency(document), default=_plain, ensure_ascii=False, indent=2))
+
+
+def _in_its_currency(document: Any) -> Any:
+    """Published money has three decimals, whatever its currency has."""
+    from ptp_pipeline.domain.money import EXPONENTS, PUBLISHED_SCALE
+
+    if isinstance(document, list | tuple):
+        return [_in_its_currency(one) for one in document]
+    if not isinstance(document, dict):
+        return document
+    decimals = EXPONENTS.get(document.get("currency") or "")
+    return {
+        name: value.quantize(Decimal(1).scaleb(-decimals))
+        if decimals is not None and isinstance(value, Decimal) and value.as_tuple().exponent == -PUBLISHED_SCALE
+        else _in_its_currency(value)
+        for name, value in document.items()
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -31,21 +49,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, set | frozenset | tuple):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def visible(value: Any) -> str:
-    """A cell as one line of text. Names come from customers' files: control characters must not steer a terminal."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M")
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, list | tuple):
-        return ", ".join(visible(v) for v in value)
-    return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") else c for c in str(value)).split())
 
 
 def money(amount: Decimal | None, currency: str) -> str:
@@ -62,6 +65,15 @@ def minor_money(amount_minor: int | None, currency: str) -> str:
     from ptp_pipeline.domain.money import exponent
 
     return "" if amount_minor is None else money(Decimal(amount_minor).scaleb(-exponent(currency)), currency)
+
+
+def readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A published row with its amounts written out in its currency."""
+    currency = row.get("currency")
+    return {
+        name: money(value, currency) if currency and (name == "amount" or name.endswith("_amount")) and value is not None else value
+        for name, value in row.items()
+    }
 
 
 def heading(text: str) -> None:

@@ -1,18 +1,19 @@
-"""`ptp status`, `ptp show` and `ptp export`: what is published, on the screen and in files. Needs no ledger."""
+"""`ptp status`, `ptp show` and `ptp export`: what is published, on the screen and in files.
 
-import os
+Looking needs no ledger. Taking a file away does: it is recorded.
+"""
+
 import shutil
-import sys
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ptp_pipeline.cli import output, published, stories
-from ptp_pipeline.cli.frame import Json, Org, command, launcher, settings
+from ptp_pipeline.cli import exports, output, published, stories
+from ptp_pipeline.cli.frame import Json, Org, Token, command, launcher, open_ledger, person_or_operator, require_org, settings
 from ptp_pipeline.cli.runs import print_broken_today
+from ptp_pipeline.domain.text import visible
 from ptp_pipeline.errors import UsageError, WorkFailed
 
 
@@ -38,7 +39,7 @@ def status(*, org: Org, as_json: Json = False) -> None:
     if as_json:
         output.print_json({"org": org, **found})
         return
-    print(f"{org} as of {found['as_of']}, built {output.visible(found['built_at'])} UTC")
+    print(f"{org} as of {found['as_of']}, built {visible(found['built_at'])} UTC")
     print_broken_today(found)
     output.heading("Broken in all")
     output.table(["installments", "missing"], [[r["count"], output.money(r["outstanding_amount"], r["currency"])] for r in found["broken"]])
@@ -89,7 +90,7 @@ def show(
     print(f"{found['kind'].capitalize()} {object_id}, as of {found['as_of']}")
     for title, value in found.items():
         if isinstance(value, dict):
-            output.facts({name: cell for name, cell in _readable(value).items() if cell not in (None, "")})
+            output.facts({name: cell for name, cell in output.readable(value).items() if cell not in (None, "")})
         elif isinstance(value, list):
             output.heading(title.replace("_", " ").capitalize())
             _print_rows(title, value)
@@ -126,16 +127,7 @@ _SHOWN = {
 
 def _print_rows(title: str, rows: list[published.Row]) -> None:
     columns = [c for c in _SHOWN[title] if not rows or c in rows[0]]
-    output.table([c.replace("_", " ") for c in columns], [[_readable(row)[c] for c in columns] for row in rows])
-
-
-def _readable(row: published.Row) -> published.Row:
-    """A row with its amounts written out in its currency."""
-    currency = row.get("currency")
-    return {
-        name: output.money(value, currency) if currency and (name == "amount" or name.endswith("_amount")) and value is not None else value
-        for name, value in row.items()
-    }
+    output.table([c.replace("_", " ") for c in columns], [[output.readable(row)[c] for c in columns] for row in rows])
 
 
 def export(
@@ -145,39 +137,55 @@ def export(
     report: Annotated[str, typer.Option(metavar="NAME", help="A report of the build, for example plan_status or scorecard_customer.")] = "",
     file_format: Annotated[Format, typer.Option("--format", help="csv, xlsx or parquet.")] = Format.CSV,
     out: Annotated[str, typer.Option(metavar="FILE", help="Where to; - is standard output. Default: NAME.FORMAT here.")] = "",
+    token: Token = "",
     as_json: Json = False,
 ) -> None:
-    """Write a published table or report to a file. Text that a spreadsheet would run as a formula is disarmed."""
+    """Write a published table or report to a file, and to the audit trail that you did. Text that a spreadsheet would run as a formula
+    is disarmed.
+    """
     if bool(table) == bool(report):
         raise UsageError("Say what to export: --table NAME or --report NAME.", "For example --table installments.")
-    if out == "-" and as_json:
+    if out == exports.STDOUT and as_json:
         raise UsageError("--json and --out - both want standard output.", "Give --out a file.")
+    target, name = out or f"{table or report}.{file_format.value}", table or report
     with published.open_build(settings(), org) as build:
-        target = Path(out or f"{table or report}.{file_format.value}")
-        rows = None
-        if table:
-            rows = _export_table(build, table, file_format, target)
-        else:
-            _export_report(build, report, file_format, target)
+        _require_exported(build, table, report, file_format)
+        ledger = open_ledger()
+        require_org(ledger, org)
+        who = person_or_operator(ledger, org, token)
+        facts = {"format": file_format.value, "build": build.path.name, "as_of": build.as_of.isoformat()}
+        with exports.written(ledger, org, who, "table" if table else "report", name, target, **facts) as draft:
+            if table:
+                _write_table(build, table, file_format, draft)
+            else:
+                shutil.copyfile(_report(build, report, file_format), draft.path)
     if as_json:
-        output.print_json({"org": org, "as_of": build.as_of, "name": table or report, "rows": rows, "file": target.absolute()})
-    elif out != "-":
-        print(f"{target}: {f'{rows:,} rows, ' if rows is not None else ''}as of {build.as_of}")
+        output.print_json({"org": org, "as_of": build.as_of, "name": name, "rows": draft.rows, "file": Path(target).absolute()})
+    elif out != exports.STDOUT:
+        print(f"{target}: {f'{draft.rows:,} rows, ' if draft.rows is not None else ''}as of {build.as_of}")
 
 
-def _export_table(build: published.Build, table: str, file_format: Format, target: Path) -> int:
-    known = build.tables()
-    if table not in known:
-        raise UsageError(f"There is no published table {table!r}.", f"Tables: {', '.join(known)}.")
-    (rows,) = build.connection.execute(f'select count(*) from "{table}"').fetchall()[0]
-    with _written_whole(target) as draft:
-        if file_format is Format.XLSX:
-            build.connection.sql(f'from "{table}"').pl().write_excel(draft, worksheet=table[:31], autofit=True)
-        elif file_format is Format.PARQUET:
-            build.connection.execute(f"copy \"{table}\" to '{_quoted(draft)}' (format parquet, compression zstd)")
-        else:
-            build.connection.execute(f"copy ({_guarded(build, table)}) to '{_quoted(draft)}' (format csv, header)")
-    return int(rows)
+def _require_exported(build: published.Build, table: str, report: str, file_format: Format) -> None:
+    """Raises UsageError naming what there is."""
+    if table and table not in build.tables():
+        raise UsageError(f"There is no published table {table!r}.", f"Tables: {', '.join(build.tables())}.")
+    if report and not _report(build, report, file_format).is_file():
+        known = sorted(path.name for path in (build.path / "reports").glob("*.*"))
+        raise UsageError(f"There is no report {report!r} as {file_format.value}.", f"Reports: {', '.join(known) or 'none'}.")
+
+
+def _report(build: published.Build, report: str, file_format: Format) -> Path:
+    return build.path / "reports" / f"{report}.{file_format.value}"
+
+
+def _write_table(build: published.Build, table: str, file_format: Format, draft: exports.Draft) -> None:
+    (draft.rows,) = build.connection.execute(f'select count(*) from "{table}"').fetchall()[0]
+    if file_format is Format.XLSX:
+        build.connection.sql(f'from "{table}"').pl().write_excel(draft.path, worksheet=table[:31], autofit=True)
+    elif file_format is Format.PARQUET:
+        build.connection.execute(f"copy \"{table}\" to '{_quoted(draft.path)}' (format parquet, compression zstd)")
+    else:
+        build.connection.execute(f"copy ({_guarded(build, table)}) to '{_quoted(draft.path)}' (format csv, header)")
 
 
 def _guarded(build: published.Build, table: str) -> str:
@@ -194,41 +202,3 @@ def _name(identifier: str) -> str:
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _export_report(build: published.Build, report: str, file_format: Format, target: Path) -> None:
-    folder = build.path / "reports"
-    source = folder / f"{report}.{file_format.value}"
-    if not source.is_file():
-        known = sorted(path.name for path in folder.glob("*.*"))
-        raise UsageError(f"There is no report {report!r} as {file_format.value}.", f"Reports: {', '.join(known) or 'none'}.")
-    with _written_whole(target) as draft:
-        shutil.copyfile(source, draft)
-
-
-class _written_whole:  # noqa: N801 - used as a context manager
-    """A draft beside the target that takes its place at the end, or goes to standard output for `-`."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        folder = Path(tempfile.gettempdir()) if str(target) == "-" else target.absolute().parent
-        if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.", "Make it, or choose another --out.")
-        handle, name = tempfile.mkstemp(prefix=".ptp-export-", suffix=target.suffix, dir=folder)
-        os.close(handle)
-        self.draft = Path(name)
-
-    def __enter__(self) -> Path:
-        return self.draft
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and str(self.target) == "-":
-            with self.draft.open("rb") as written:
-                shutil.copyfileobj(written, sys.stdout.buffer)
-        elif kind is None:
-            umask = os.umask(0)
-            os.umask(umask)
-            self.draft.chmod(0o666 & ~umask)  # mkstemp's files are private; an export is an ordinary file
-            self.draft.replace(self.target)
-            return
-        self.draft.unlink(missing_ok=True)

@@ -45,7 +45,7 @@ def rebuild(*, org: Org, as_of: AsOf = "", make_current: MakeCurrent = False, as
     # Between this lock and the run's own, another run may start: it makes everything anew just the same, and ours says who runs.
     with run_lock.hold(ledger, org, f"ptp rebuild on {socket.gethostname()}, process {os.getpid()}"):
         shutil.rmtree(settings().warehouse(org), ignore_errors=True)
-    _run(ledger, org, day, make_current=make_current, full=True, as_json=as_json)
+    _run(ledger, org, day, make_current=make_current, full=True, as_json=as_json, why="ptp rebuild")
 
 
 def _business_date(ledger: "Ledger", org: str, as_of: str) -> date | None:
@@ -63,11 +63,11 @@ def _business_date(ledger: "Ledger", org: str, as_of: str) -> date | None:
     return day
 
 
-def _run(ledger: "Ledger", org: str, day: date | None, *, make_current: bool, full: bool, as_json: bool) -> None:
+def _run(ledger: "Ledger", org: str, day: date | None, *, make_current: bool, full: bool, as_json: bool, why: str = "ptp run") -> None:
     from ptp_pipeline.run import run_org
 
     with output.progress(quiet=as_json) as progress:
-        outcome = run_org(settings(), org, as_of=day, make_current=make_current, full=full, progress=progress, ledger=ledger)
+        outcome = run_org(settings(), org, as_of=day, make_current=make_current, full=full, why=why, progress=progress, ledger=ledger)
     if as_json:
         output.print_json(
             {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ptp_pipeline.cli import output
 from ptp_pipeline.cli.frame import launcher
 from ptp_pipeline.cli.published import Row
+from ptp_pipeline.domain.text import visible
 
 if TYPE_CHECKING:
     from ptp_pipeline.warehouse.whatif import Alternative, Place
@@ -62,7 +63,7 @@ _TERMS = {
 def payment(found: Row, org: str) -> None:
     """One payment, from where it came to what would have happened otherwise."""
     row = found["payment"]
-    print(f"{row['kind'].capitalize()} {output.visible(row['payment_id'])}, as of {found['as_of']}: {_words(row['match_status'])}")
+    print(f"{row['kind'].capitalize()} {visible(row['payment_id'])}, as of {found['as_of']}: {_words(row['match_status'])}")
     output.paragraph(_arrival(row))
     figures = [output.money(row[f"{part}_amount"], row["currency"]) for part in ("allocated", "unapplied", "reversed")]
     output.paragraph("Applied {}, not applied {}, gone back {}.".format(*figures))
@@ -81,7 +82,7 @@ def payment(found: Row, org: str) -> None:
     _part("What went back", went_back + [_in_vain(r) for r in found["reversed_by"] if r["payment_id"] not in told])
     _part("Where it may belong", [f"{s['rank']}. {s['commitment_id']}, score {s['score']}: {s['reasons']}" for s in found["suggestions"]])
     if any(s["is_acceptable"] for s in found["suggestions"]):
-        print(f"  Accept one: {launcher()} match accept {output.visible(row['payment_id'])} --org {org}")
+        print(f"  Accept one: {launcher()} match accept {visible(row['payment_id'])} --org {org}")
     if row["kind"] == "payment":
         _part("What would have happened otherwise", _otherwise_lines(found))
 
@@ -116,7 +117,7 @@ def _arrival(row: Row) -> str:
 
 def _decision(row: Row, currency: str) -> str:
     place = f"to {row['commitment_id']}" if row["commitment_id"] else "set aside"
-    said = f"{output.money(row['amount'], currency)} {place}: {row['decided_by']} on {output.visible(row['decided_at'])} UTC"
+    said = f"{output.money(row['amount'], currency)} {place}: {row['decided_by']} on {visible(row['decided_at'])} UTC"
     said += f", {row['reason']!r}."
     return f"{said} ! {row['problem']}" if row["problem"] else said
 
@@ -228,7 +229,7 @@ def commitment(found: Row) -> None:
     versions = found["versions"]
     now = next((v for v in versions if v["is_current"]), versions[-1])
     several, currency = len(versions) > 1, now["currency"]
-    print(f"{_words(now['kind']).capitalize()} {output.visible(now['commitment_id'])}, as of {found['as_of']}: {_words(now['status'])}")
+    print(f"{_words(now['kind']).capitalize()} {visible(now['commitment_id'])}, as of {found['as_of']}: {_words(now['status'])}")
     open_words = f"{output.money(now['paid_amount'], currency)} paid, {output.money(now['outstanding_amount'], currency)} open"
     owner = f"owner {now['owner']}" if now["owner"] else "no owner"
     paused = " Chasing is paused; verdicts are not." if now["is_paused"] else ""
@@ -290,10 +291,10 @@ def _terms(row: Row, several: bool) -> str:
     said += f" in {count} installments, {row['frequency']}, the first" if count > 1 else ","
     said += f" due {_day(row['first_due_date'])}; {_RULES.get(row['overpayment_rule'], 'overpayment rule of the org')}."
     said += f" Invoices {', '.join(row['invoice_ids'].split(';'))}." if row["invoice_ids"] else ""
-    said += f" Logged by {row['logged_by']} on {output.visible(row['logged_at'])} UTC"
+    said += f" Logged by {row['logged_by']} on {visible(row['logged_at'])} UTC"
     if row["approved_by"]:
         role = f" ({row['approved_role']})" if row["approved_role"] else ""
-        said += f", approved by {row['approved_by']}{role} on {output.visible(row['approved_at'])} UTC"
+        said += f", approved by {row['approved_by']}{role} on {visible(row['approved_at'])} UTC"
     said += f": {row['decision_reason']!r}." if row["decision_reason"] else "."
     if row["effective_to"]:
         said += f" In force until {_day(row['effective_to'])}, when it was {_ended(row)}."
@@ -311,7 +312,7 @@ def _changes(before: Row, after: Row) -> str:
         if was != now:
             if isinstance(was, Decimal) and isinstance(now, Decimal):
                 was, now = output.money(was, before["currency"]), output.money(now, after["currency"])
-            told.append(f"{name} {output.visible(was) or 'none'} → {output.visible(now) or 'none'}")
+            told.append(f"{name} {visible(was) or 'none'} → {visible(now) or 'none'}")
     return "; ".join(told)
 
 

@@ -165,9 +165,11 @@ def decide_with_code(
 def present_code(ledger: Ledger, org: str, user_name: str, code: str, origin: str) -> str:
     """Use up a code, in a transaction of its own; returns a proof good for a minute and the code's items. Raises Refused."""
     with ledger.door(org, Actor(name=user_name, role="none", auth="code", origin=origin)) as tx:
-        row = tx.one("select proof, refusal from ptp.redeem_code(%s, %s)", [user_name[:128], code.strip().upper().replace("-", "")]) or {}
+        row = tx.one("select * from ptp.redeem_code(%s, %s)", [user_name[:128], code.strip().upper().replace("-", "")]) or {}
     if row.get("proof") is None:
-        raise Refused(row.get("refusal") or "This approval code is not valid.", "Ask for a new code after signing in.")
+        raise Refused(
+            row.get("refusal") or "This approval code is not valid.", row.get("next_step") or "Ask for a new code after signing in."
+        )
     return str(row["proof"])
 
 

@@ -79,29 +79,42 @@ def record_many(
     )
 
 
-def show(
-    tx: Transaction,
-    *,
-    object_id: str | None = None,
-    actor: str | None = None,
-    action: str | None = None,
-    since: dt.datetime | None = None,
-    until: dt.datetime | None = None,
-    limit: int | None = 100,
-) -> list[AuditEvent]:
-    """The newest events that fit every filter given, oldest first. `action` may end in `.` to mean all of its kind."""
+@dataclass(frozen=True)
+class Wanted:
+    """Which events: those that fit everything given. `action` may end in `.` to mean all of its kind; `but` is one action left out."""
+
+    object_id: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    but: str | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+
+
+_FIT = (
+    " from ptp.audit_event"
+    " where (%(object_id)s::text is null or object_id = %(object_id)s"
+    "        or after @> jsonb_build_object('items', jsonb_build_array(jsonb_build_object('commitment_id', %(object_id)s::text))))"
+    " and (%(actor)s::text is null or actor = %(actor)s) and action is distinct from %(but)s::text"
+    " and (%(action)s::text is null or action = %(action)s or (right(%(action)s, 1) = '.' and starts_with(action, %(action)s)))"
+    " and (%(since)s::timestamptz is null or at >= %(since)s) and (%(until)s::timestamptz is null or at < %(until)s)"
+)
+
+
+def show(tx: Transaction, *, limit: int | None = 100, **wanted: Any) -> list[AuditEvent]:
+    """The newest events that are `Wanted`, oldest first."""
     rows = tx.all(
         "select seq, at, actor, role, auth, origin, place, run, action, object_type, object_id, reason, before, after, hash"
-        " from ptp.audit_event"
-        " where (%(id)s::text is null or object_id = %(id)s"
-        "        or after @> jsonb_build_object('items', jsonb_build_array(jsonb_build_object('commitment_id', %(id)s::text))))"
-        " and (%(actor)s::text is null or actor = %(actor)s)"
-        " and (%(action)s::text is null or action = %(action)s or (right(%(action)s, 1) = '.' and starts_with(action, %(action)s)))"
-        " and (%(since)s::timestamptz is null or at >= %(since)s) and (%(until)s::timestamptz is null or at < %(until)s)"
-        " order by seq desc limit %(limit)s",
-        {"id": object_id, "actor": actor, "action": action, "since": since, "until": until, "limit": limit},
+        f"{_FIT} order by seq desc limit %(limit)s",
+        {**vars(Wanted(**wanted)), "limit": limit},
     )
     return [AuditEvent(**row) for row in reversed(rows)]
+
+
+def count(tx: Transaction, **wanted: Any) -> int:
+    """How many events are `Wanted`."""
+    row = tx.one(f"select count(*) as events{_FIT}", vars(Wanted(**wanted)))
+    return int(row["events"]) if row else 0
 
 
 _VERIFY = """

@@ -60,8 +60,8 @@ class LineOutcome:
 class PendingItem:
     """A version waiting for a decision, with what policy says about it, what it replaces and where its customer stands.
 
-    `authors` are those who wrote it or what it grew out of: they do not decide on it. `in_force` are the terms it would supersede, `before`
-    those of the version before it, and `replaces` that version where nobody had decided on it.
+    `barred` are those who do not decide on it in any role, and why, as the gate says it. `in_force` are the terms it would supersede,
+    `before` those of the version before it, and `replaces` that version where nobody had decided on it.
     """
 
     commitment_id: str
@@ -75,7 +75,7 @@ class PendingItem:
     logged_by: str
     logged_at: dt.datetime
     guardrails: list[str]
-    authors: list[str]
+    barred: dict[str, str]
     before: Terms | None
     in_force: Terms | None
     replaces: int | None
@@ -94,7 +94,7 @@ class PendingItem:
 def log(tx: Transaction, new: NewCommitment, source: str = "cli") -> Logged:
     """Log one commitment. Raises Refused when its id or the same promise is known. Policy approves at once what it grants."""
     if tx.actor.role == "analyst":
-        raise Refused(f"{tx.actor.name} is an analyst and does not log commitments.")
+        raise Refused(f"{tx.actor.name} is an analyst and does not log commitments.", "Ask a collector or a supervisor.")
     if source != "feed" and not new.owner:
         new = new.model_copy(update={"owner": tx.actor.name})
     (outcome,) = _log(tx, [new], source)
@@ -473,8 +473,11 @@ def pending(tx: Transaction) -> list[PendingItem]:
     policy = policies.current(tx)
     rows = tx.all(
         f"select s.commitment_id, s.version, s.customer_id, c.owner, s.kind, s.currency, {_TERMS}, s.terms_digest, s.reason, c.source,"
-        " c.note, s.logged_by, s.logged_at, s.newest_approved from ptp.commitment_version_state s"
+        " c.note, s.logged_by, s.logged_at, s.newest_approved, b.barred from ptp.commitment_version_state s"
         " join ptp.commitment c using (org_id, commitment_id)"
+        " cross join lateral (select jsonb_object_agg(x.user_name, x.reason) as barred"
+        "   from ptp.commitment_version v cross join lateral ptp.barred(v) as x"
+        "   where v.org_id = s.org_id and v.commitment_id = s.commitment_id and v.version = s.version) as b"
         " where s.org_id = ptp.current_org() and s.status = 'pending_approval' order by s.logged_at, s.commitment_id"
     )
     standings = _standings(tx, [row["customer_id"] for row in rows])
@@ -489,18 +492,13 @@ def pending(tx: Transaction) -> list[PendingItem]:
             PendingItem(
                 **facts,
                 terms=terms,
-                guardrails=guardrails(
-                    terms, policy, standing, is_new_terms=row["version"] > 1, by_others=by_others[row["logged_by"]]
-                ),
-                authors=list(dict.fromkeys(
-                    [row["logged_by"].lower(), *(v["logged_by"].lower() for n, v in earlier.items() if n > (in_force or 0))]
-                )),
+                guardrails=guardrails(terms, policy, standing, is_new_terms=row["version"] > 1, by_others=by_others[row["logged_by"]]),
                 before=terms_of(earlier[row["version"] - 1]) if earlier else None,
                 in_force=terms_of(earlier[in_force]) if in_force else None,
                 replaces=row["version"] - 1 if earlier and earlier[row["version"] - 1]["decision"] is None else None,
                 standing=standing,
             )
-        )  # fmt: skip
+        )
     return items
 
 
@@ -508,7 +506,7 @@ def _history(tx: Transaction, commitment_ids: Sequence[str]) -> dict[str, list[d
     """All versions of some commitments."""
     versions: dict[str, list[dict[str, Any]]] = {}
     for row in tx.all(
-        f"select commitment_id, version, kind, currency, logged_by, decision, {_TERMS} from ptp.commitment_version_state"
+        f"select commitment_id, version, kind, currency, decision, {_TERMS} from ptp.commitment_version_state"
         " where org_id = ptp.current_org() and commitment_id = any(%s)",
         [list(commitment_ids)],
     ):

@@ -8,7 +8,7 @@ from ptp_pipeline.domain import policy as policies
 from ptp_pipeline.errors import UsageError
 from ptp_pipeline.ledger.connection import Actor, Ledger
 
-_READER = Actor(name="operator", role="admin", auth="operator", origin="pipeline")
+_READER = Actor(name="operator", role="operator", auth="operator", origin="pipeline")
 
 
 @dataclass(frozen=True)

@@ -178,7 +178,7 @@ def check_password(ledger: Ledger, org: str, name: str, password: str, origin: s
     with ledger.door(org, nobody) as tx:
         row = tx.one("select * from ptp.sign_in_with_password(%s, %s, %s, %s)", [name, stretched, newer, verifier])
     if row is None:
-        raise Refused("User name or password is wrong.")
+        raise Refused("User name or password is wrong.", "Try again, or ask an admin or the operator for a new password.")
     return SignedIn(row["user_name"], row["role"], "password", origin, row["proof"])
 
 
@@ -212,7 +212,7 @@ def _known_role(role: str) -> str:
 
 def _address(email: str) -> str:
     if email and not is_mail_address(email):
-        raise UsageError(f"{email!r} is not a mail address.")
+        raise UsageError(f"{email!r} is not a mail address.", "Write it as name@example.com.")
     return email
 
 

@@ -1,8 +1,9 @@
-"""What a Dagster run needs from outside: settings, ledger, and the org's run lock. No rules here."""
+"""What a Dagster run needs from outside: settings, ledger, and the org's run lock; and that it ran, in the audit trail. No rules here."""
 
 import os
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 import dagster as dg
@@ -15,6 +16,7 @@ from ptp_pipeline.warehouse.models import STAGES, Warehouse
 
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 PARTITION_TAG = "dagster/partition"
+WHY_TAG = "ptp/why"
 
 
 class Ptp:
@@ -45,13 +47,49 @@ def holds_lock(run: dg.DagsterRun) -> bool:
 
 
 def per_run(ptp: Ptp) -> dg.ResourceDefinition:
-    """`ptp` as sensors see it; as a run sees it, with the run's id."""
+    """`ptp` as sensors see it; as a run sees it, with the run's id, and with its beginning and end in the org's audit trail."""
 
     @dg.resource(description="Settings and ledger of this installation.")
-    def resource(context: dg.InitResourceContext) -> Ptp:
-        return ptp.during(context.dagster_run.run_id) if context.dagster_run else ptp
+    def resource(context: dg.InitResourceContext) -> Iterator[Ptp]:
+        run = context.dagster_run
+        its = ptp.during(run.run_id) if run else ptp
+        if run is None or context.instance is None or PARTITION_TAG not in run.tags:
+            yield its
+            return
+        with _told(its, run, context.instance):
+            yield its
 
     return resource
+
+
+@contextmanager
+def _told(ptp: Ptp, run: dg.DagsterRun, instance: dg.DagsterInstance) -> Iterator[None]:
+    """A run that is killed tells no end; `instance.end_dead_runs` tells it."""
+    from ptp_pipeline.ledger import runs
+    from ptp_pipeline.run import failures_of
+
+    org = run.tags[PARTITION_TAG]
+    with ptp.ledger.transaction(org, PIPELINE) as tx:
+        runs.started(tx, run.run_id, run.job_name, _why(run), _as_of(run))
+    yield
+    problems = failures_of(instance, run.run_id)
+    with ptp.ledger.transaction(org, PIPELINE) as tx:
+        if problems:
+            runs.failed(tx, run.run_id, problems)
+        else:
+            runs.finished(tx, run.run_id)
+
+
+def _why(run: dg.DagsterRun) -> str:
+    tags = run.tags
+    by_hand = "started in the Dagster UI" if tags.get("dagster/from_ui") else "started by hand"
+    return tags.get(WHY_TAG) or tags.get("dagster/schedule_name") or tags.get("dagster/sensor_name") or by_hand
+
+
+def _as_of(run: dg.DagsterRun) -> str:
+    """The business date the run was asked for. The rest of its config stays out: a one-time code may stand there."""
+    config = run.run_config.get("ops", {}) if isinstance(run.run_config, dict) else {}
+    return str(config.get("ledger_snapshot", {}).get("config", {}).get("as_of", ""))
 
 
 @dg.resource(required_resource_keys={"ptp"}, description="The org's run lock, held from the first step of a run to its last.")

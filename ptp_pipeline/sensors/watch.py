@@ -13,8 +13,8 @@ from ptp_pipeline.instance import end_dead_runs
 from ptp_pipeline.jobs import DAILY_MAIL, DELIVER_MAIL, RUN_ORG
 from ptp_pipeline.ledger import users
 from ptp_pipeline.partitions import ORGS, orgs_partitions
-from ptp_pipeline.resources import PARTITION_TAG, PIPELINE, Ptp
-from ptp_pipeline.run import failure_words
+from ptp_pipeline.resources import PARTITION_TAG, PIPELINE, WHY_TAG, Ptp
+from ptp_pipeline.run import failures_of
 from ptp_pipeline.sensors.decide import Listing, WantedRun, attempt_key, due_today, inbox_runs, ledger_runs
 from ptp_pipeline.settings import FEEDS
 
@@ -40,7 +40,7 @@ def _requests(instance: dg.DagsterInstance, wanted: Iterable[WantedRun], job: st
     """Requests for what is wanted, tagged with their key; what failed before waits its time and gets a new number."""
     now = datetime.now(UTC)
     return [
-        dg.RunRequest(run_key=key, partition_key=w.org, job_name=job, tags={KEY_TAG: w.key, "ptp/why": w.reason})
+        dg.RunRequest(run_key=key, partition_key=w.org, job_name=job, tags={KEY_TAG: w.key, WHY_TAG: w.reason})
         for w in wanted
         if (key := attempt_key(w.key, _failures(instance, KEY_TAG, w.key), now))
     ]
@@ -212,8 +212,7 @@ def failed_run_sensor(context: dg.RunFailureSensorContext, ptp: dg.ResourceParam
     run = context.dagster_run
     if not (org := run.tags.get(PARTITION_TAG)):
         return
-    records = context.instance.get_records_for_run(run.run_id).records
-    words = failure_words(e for r in records if (e := r.event_log_entry.dagster_event))
+    words = failures_of(context.instance, run.run_id)
     with ptp.ledger.transaction(org, PIPELINE) as tx:
         alert = run_failed(org, run.job_name, run.run_id, "\n".join(words) or context.failure_event.message or "", policies.current(tx))
         message = replace(alert, recipients=tuple(dict.fromkeys([*alert.recipients, *users.admin_addresses(tx)])))

@@ -3,20 +3,19 @@
 The event has counts and digests only. Here the published build is checked against them and read. Writing builds is `publish`.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse.models import sql_text
-from ptp_pipeline.warehouse.publish import DATABASE, database_sha256
+from ptp_pipeline.warehouse.publish import DATABASE, attach_earlier, database_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # A row is known by these; the rest of it says why.
 _KEYS = {
-    "allocations": "payment_id, commitment_id, version, sequence, amount, applied_on, matched_by",
+    "allocations": "payment_id, commitment_id, version, sequence, amount, currency, applied_on, matched_by",
     "transitions": "commitment_id, version, sequence, effective_on, from_state, to_state",
 }
 _WORDS = {"allocations": "explanation", "transitions": "cause"}
@@ -39,23 +38,10 @@ def changes(
             f"Build {build_id} is not what was audited: its file was changed since.",
             "Compare it with a backup, or rebuild it for its date.",
         )
-    earlier = settings.published(org) / before / DATABASE if before else None
     with duckdb.connect() as con:
         con.execute(f"attach {sql_text(folder / DATABASE)} as built (read_only)")
-        is_there = _attach_earlier(con, earlier)
+        is_there = before is not None and attach_earlier(con, settings.published(org) / before)
         return {table: _differences(con, table, is_there=is_there) for table in _KEYS}
-
-
-def _attach_earlier(con: Any, earlier: Path | None) -> bool:
-    import duckdb
-
-    if earlier is None or not earlier.exists():
-        return False
-    try:
-        con.execute(f"attach {sql_text(earlier)} as known (read_only)")
-    except duckdb.Error:  # a build that does not open any more
-        return False
-    return True
 
 
 def _differences(con: Any, table: str, *, is_there: bool) -> list[dict[str, Any]]:

@@ -103,7 +103,7 @@ def _reasons(before: State | None, now: State, changes: Sequence[tuple[str, str]
     if any(file.feed != "payments" for file in new) or len(new) != len(changes):
         yield "the new files are not those the ledger recorded"
     if not new:
-        yield "nothing came since"
+        yield "no new payments to limit the work to"
     elif min(file.file_sequence for file in new) <= max((file.file_sequence for file in before.files), default=0):
         yield "a file came before one of the current build"
 
@@ -140,7 +140,7 @@ def decide(
     root = Warehouse(settings, org)
     shutil.rmtree(root.root / PLACE, ignore_errors=True)
     why = "increments are switched off" if settings.increment_percent == 0 else why_full(base, now, changes)
-    scope = Scope(False, f"Everything is made: {why}.")
+    scope = Scope(False, f"All customers are worked out anew: {why}.")
     if not why and base and base.state:
         scope = _cut_out(settings, org, base, customers_of([file.file_sequence for file in now.files - base.state.files]))
     scope = Scope(**{**asdict(scope), "made_from": _stamps(root)})
@@ -154,7 +154,7 @@ def forced(settings: Settings, org: str) -> Scope:
     """Write down that everything is made, because somebody asked for it."""
     (Warehouse(settings, org).root / SCOPE).unlink(missing_ok=True)
     shutil.rmtree(Warehouse(settings, org).root / PLACE, ignore_errors=True)
-    return Scope(False, "Everything is made: it was asked for.")
+    return Scope(False, "All customers are worked out anew: it was asked for.")
 
 
 def current(settings: Settings, org: str) -> Scope | None:
@@ -246,9 +246,11 @@ def _cut_out(settings: Settings, org: str, base: Base, concerned: Sequence[str])
         most = everybody * settings.increment_percent // 100
         fine = f"select currency from raw.payments where list_contains({_TOO_FINE!r}, currency) limit 1"
         if con.execute(fine).fetchall():
-            return Scope(False, f"Everything is made: there is money in {' or '.join(_TOO_FINE)}.")
+            return Scope(False, f"All customers are worked out anew: there is money in {' or '.join(_TOO_FINE)}.")
         if len(concerned) > most or not _close(con, concerned, most):
-            return Scope(False, f"Everything is made: the payments concern more than {settings.increment_percent} % of all customers.")
+            return Scope(
+                False, f"All customers are worked out anew: the payments concern more than {settings.increment_percent} % of all customers."
+            )
         (count,) = con.execute("select count(*) from scope").fetchall()[0]
         for stage in CUT:
             fresh = target.fresh_dir(stage)

@@ -337,23 +337,29 @@ def beside(
 
     The last value tells whether the earlier one is there: false when it is the same, was removed, or does not open any more.
     """
-    import duckdb
-
     earlier = settings.published(build.org) / known
     folder = Warehouse(settings, build.org).fresh_dir("beside")
     con = connect(settings, folder / "spill")
     try:
         con.execute(f"attach {sql_text(build.path / DATABASE)} as built (read_only)")
         is_known = bool(known) and known != build.build_id and _manifest(earlier).get("digest") == known_digest != ""
-        if is_known:
-            try:
-                con.execute(f"attach {sql_text(earlier / DATABASE)} as known (read_only)")
-            except duckdb.Error:
-                is_known = False
-        yield con, folder, is_known
+        yield con, folder, is_known and attach_earlier(con, earlier)
     finally:
         con.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def attach_earlier(con: "duckdb.DuckDBPyConnection", folder: Path) -> bool:
+    """Attach an earlier build as `known`; false when it is not there, or does not open any more."""
+    import duckdb
+
+    if not (folder / DATABASE).exists():
+        return False
+    try:
+        con.execute(f"attach {sql_text(folder / DATABASE)} as known (read_only)")
+    except duckdb.Error:
+        return False
+    return True
 
 
 @contextmanager

@@ -11,6 +11,7 @@ grant usage on schema ptp to ptp_app, ptp_pipeline, ptp_ops;
 -- row a transaction has here. Unlogged, because a row means something only in the transaction that wrote it: reading costs no
 -- disk write. `is_inside`: may see the org's rows; a person only once a proof was shown, runs and the operator by their login.
 -- `own_names`: whose commitments a collector sees where policy says own book only; NULL for everybody else, who see the whole book.
+-- `proof_sha256`: the sign-in a person showed, which is looked at again with every act.
 
 create unlogged table ptp.visit (
   backend int primary key,
@@ -26,7 +27,8 @@ create unlogged table ptp.visit (
   place text not null,
   run text,
   scopes text[] not null default '{}',
-  own_names text[]
+  own_names text[],
+  proof_sha256 text
 );
 alter table ptp.visit enable row level security;
 alter table ptp.visit force row level security;
@@ -167,19 +169,19 @@ begin
                         'over_promising', 'collectors_see', 'approval', 'alert_recipients', 'ladder', 'alerts', 'risk_weights', 'tiers',
                         'terms_library', 'promise_actions', 'feed_mappings']) limit 1;
   if found then
-    perform ptp.refuse('PT001', format('There is no policy key %s.', unknown));
+    perform ptp.refuse('PT001', format('There is no policy key %s.', unknown), 'ptp org list --json shows every key.');
   end if;
   begin
     perform now() at time zone (new.policy ->> 'timezone');
   exception when invalid_parameter_value then
-    perform ptp.refuse('PT001', format('There is no time zone %s.', new.policy ->> 'timezone'));
+    perform ptp.refuse('PT001', format('There is no time zone %s.', new.policy ->> 'timezone'), 'Use an IANA name, for example Europe/Berlin.');
   end;
   if new.policy ->> 'timezone' is null then
     perform ptp.refuse('PT001', 'A policy names its timezone.');
   elsif coalesce(new.policy ->> 'over_promising', 'refuse') not in ('refuse', 'allow') then
     perform ptp.refuse('PT001', 'over_promising is refuse or allow.');
   elsif not coalesce((new.policy #> '{approval,kinds}') ? 'plan', false) then
-    perform ptp.refuse('PT001', 'A plan always needs a supervisor: approval.kinds names it.');
+    perform ptp.refuse('PT001', 'A plan always needs a supervisor: approval.kinds names it.', 'Keep plan in approval.kinds.');
   elsif jsonb_typeof(limits) is distinct from 'object' or exists (
     select from jsonb_each(limits) as c (by_role, most)
     where by_role not in ('supervisor', 'controller', 'legal') or jsonb_typeof(most) is distinct from 'object'
@@ -299,13 +301,15 @@ begin
       'commitment.cancelled', 'commitment.withdrawn', 'commitment.closed', 'commitment.paused', 'commitment.resumed') then
     perform ptp.refuse('PT003', format('%s is recorded by the ledger itself, when it happens.', act));
   end if;
-  if session_user = 'ptp_app' and act <> 'code.refused' then
+  if session_user = 'ptp_app' and act ~ '^export\.' then
+    perform ptp.author('export', array['collector', 'supervisor', 'controller', 'legal', 'analyst', 'admin'], array['read']);
+  elsif session_user = 'ptp_app' and act <> 'code.refused' then
     perform ptp.author('log anything');
   end if;
   if not (case session_user
     when 'ptp_pipeline' then act ~ '^(mail|transition|run)\.'
-    when 'ptp_ops' then act ~ '^mail\.'
-    else act like '%.logged' or act = 'code.refused' end) then
+    when 'ptp_ops' then act ~ '^(mail|export)\.'
+    else act ~ '^export\.|\.logged$' or act = 'code.refused' end) then
     perform ptp.refuse('PT003', format('%s is not something %s does.', act, (select i.actor from ptp.identity() as i)));
   end if;
   perform ptp.identity();
@@ -329,7 +333,7 @@ create table ptp.app_user (
   password_parameters text not null,
   password_verifier text not null,
   password_set_by text not null,
-  password_set_at timestamptz not null default now(),
+  password_set_at timestamptz not null default clock_timestamp(),
   added_by text not null,
   added_at timestamptz not null default now(),
   primary key (org_id, user_name)
@@ -378,7 +382,7 @@ select ptp.protect('ptp.token_revocation', true);
 create function ptp.token_scopes(id text) returns text[] language sql stable
 as $$
   select t.scopes from ptp.user_token t
-  where t.org_id = ptp.current_org() and t.token_id = id and t.expires_at > now()
+  where t.org_id = ptp.current_org() and t.token_id = id and t.expires_at > clock_timestamp()
     and not exists (select from ptp.token_revocation r where r.org_id = t.org_id and r.token_id = t.token_id)
 $$;
 
@@ -389,7 +393,7 @@ create table ptp.sign_in (
   user_name text not null,
   auth text not null check (auth in ('token', 'password', 'code')),
   origin text not null,
-  signed_in_at timestamptz not null default now(),
+  signed_in_at timestamptz not null default clock_timestamp(),
   expires_at timestamptz not null,
   token_id text check ((token_id is not null) = (auth = 'token')),
   only_items jsonb,
@@ -436,15 +440,16 @@ begin
   elsif coalesce(actor, '') = '' or coalesce(role, '') = '' or coalesce(auth, '') = '' or coalesce(origin, '') = '' then
     perform ptp.refuse('PT005', 'Nobody is named as acting.', 'Acts are recorded with who, role, how authenticated and from where.');
   elsif auth is distinct from coalesce(by_login, auth) or (by_login = 'pipeline' and (role <> 'pipeline' or actor not in ('pipeline', 'mailer')))
-    or (by_login = 'operator' and (role <> 'admin' or actor <> 'operator')) then
+    or (by_login = 'operator' and (role <> 'operator' or actor <> 'operator')) then
     perform ptp.refuse('PT005', format('%s does not act through this login.', actor));
   end if;
   insert into ptp.visit
   values (pg_backend_pid(), pg_current_xact_id(), now(), org, by_login is not null, false, actor, role, auth, origin,
-          coalesce(place, '') || coalesce(' ' || host(inet_client_addr()), ''), nullif(run, ''), '{}', null)
+          coalesce(place, '') || coalesce(' ' || host(inet_client_addr()), ''), nullif(run, ''), '{}', null, null)
   on conflict (backend) do update set in_transaction = excluded.in_transaction, began_at = excluded.began_at, org_id = excluded.org_id,
     is_inside = excluded.is_inside, is_person = excluded.is_person, actor = excluded.actor, role = excluded.role, auth = excluded.auth,
-    origin = excluded.origin, place = excluded.place, run = excluded.run, scopes = excluded.scopes, own_names = null;
+    origin = excluded.origin, place = excluded.place, run = excluded.run, scopes = excluded.scopes, own_names = null,
+    proof_sha256 = null;
   perform set_config('ptp.org_id', org, true);
   if by_login is null and proof is not null then
     perform ptp.acting(proof);
@@ -457,10 +462,11 @@ begin
   end if;
 end $$;
 
-create function ptp.show_person(name text, role_now text, how text, may text[]) returns void language plpgsql set search_path = ptp, pg_temp
+create function ptp.show_person(name text, role_now text, how text, may text[], proof_hash text) returns void language plpgsql set search_path = ptp, pg_temp
 as $$
 begin
   update ptp.visit a set is_inside = true, is_person = true, actor = name, role = role_now, auth = how, scopes = may,
+    proof_sha256 = proof_hash,
     own_names = case when role_now = 'collector' and ptp.policy_on(ptp.org_today()) ->> 'collectors_see' = 'own'
       then (select array[u.user_name, lower(u.email)] from ptp.app_user u where u.org_id = a.org_id and u.user_name = name) end
   where a.backend = pg_backend_pid() and a.in_transaction = pg_current_xact_id() and a.began_at = now() and a.org_id = ptp.current_org();
@@ -509,27 +515,33 @@ begin
   end if;
 end $$;
 
--- The person proven in this transaction, who must have one of the roles; looked at again, as a transaction may have been open for long.
-create function ptp.author(act text, roles text[] default array['collector', 'supervisor', 'controller', 'legal', 'admin']) returns text
+-- The person proven in this transaction, who must have one of the roles and a sign-in for one of the scopes. Looked at again with every
+-- act, behind the lock of the org: a transaction may have been open or have waited for long, and no role, token or password changes
+-- between the look and the act.
+create function ptp.author(act text, roles text[] default array['collector', 'supervisor', 'controller', 'legal', 'admin'],
+                           scopes text[] default array['log']) returns text
 language plpgsql set search_path = ptp, pg_temp
 as $$
 declare
   who record;
+  still record;
 begin
-  select * into who from ptp.person();
+  select h.actor, h.role, h.auth, h.proof_sha256 into who from ptp.here() as h where h.is_person;
   if not found then
     perform ptp.refuse('PT005', 'This needs a person who has signed in.', 'Use --token or PTP_TOKEN of an active user.');
-  elsif not exists (
-    select from ptp.here() as h join ptp.app_user u on u.org_id = h.org_id and u.user_name = who.user_name where u.is_active and u.role = who.role) then
-    perform ptp.refuse('PT005', format('%s is no longer an active %s.', who.user_name, who.role), 'Sign in again.');
+  end if;
+  perform ptp.lock_org();
+  select * into still from ptp.signed_in(who.proof_sha256);
+  if still.role is distinct from who.role then
+    perform ptp.refuse('PT005', format('%s is no longer signed in as an active %s.', who.actor, who.role), 'Sign in again.');
   elsif who.auth = 'code' then
     perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
   elsif who.role <> all (roles) then
-    perform ptp.refuse('PT003', format('%s is %s %s and may not %s.', who.user_name, case when who.role in ('analyst', 'admin') then 'an' else 'a' end,
+    perform ptp.refuse('PT003', format('%s is %s %s and may not %s.', who.actor, case when who.role in ('analyst', 'admin') then 'an' else 'a' end,
                        who.role, act), format('Ask a user with the role %s.', array_to_string(roles, ' or ')));
   end if;
-  perform ptp.demand_scope(array['log']);
-  return who.user_name;
+  perform ptp.demand_scope(scopes);
+  return who.actor;
 end $$;
 
 create function ptp.sha256_hex(secret text) returns text language sql immutable
@@ -632,7 +644,8 @@ begin
   return seconds;
 end $$;
 
--- With newer parameters, the password just found right is kept under these from now on.
+-- With newer parameters, the password just found right is kept under these from now on. That it is the same password, only the client
+-- knows: in the trail it is a password that was set, by its owner, and what else is open with the old one ends.
 create function ptp.sign_in_with_password(name text, stretched text, newer_parameters text default null, newer_verifier text default null)
 returns table (user_name text, role text, proof text)
 language plpgsql security definer set search_path = ptp, pg_temp
@@ -642,7 +655,9 @@ declare
 begin
   if not exists (select from ptp.org) then
     return;
-  elsif not exists (
+  end if;
+  perform ptp.lock_org();
+  if not exists (
     select from ptp.sign_in_attempt a
     where a.org_id = ptp.current_org() and a.user_name = name and a.kind = 'password' and a.guess_sha256 = ptp.sha256_hex(stretched)
       and a.in_transaction <> pg_current_xact_id() and a.at > now() - interval '1 minute') then
@@ -654,49 +669,65 @@ begin
     perform ptp.refused_login('user', left(name, 128), 'unknown user or wrong password');
     return;
   end if;
+  if newer_parameters is not null then
+    update ptp.app_user u set password_parameters = newer_parameters, password_verifier = newer_verifier, password_set_at = clock_timestamp()
+    where u.org_id = ptp.current_org() and u.user_name = known.user_name;
+  end if;
   proof := ptp.open_sign_in(known.user_name, 'password', now() + interval '12 hours', null);
   perform ptp.record('login.accepted', 'user', known.user_name, '', null, null);
   if newer_parameters is not null then
-    update ptp.app_user u set password_parameters = newer_parameters, password_verifier = newer_verifier
-    where u.org_id = ptp.current_org() and u.user_name = known.user_name;
-    perform ptp.record('user.password_stretched', 'user', known.user_name, 'The parameters had become old.', null, null);
+    perform ptp.record('user.password_set', 'user', known.user_name, 'Stretched anew at sign-in, as the parameters had become old.', null, null);
   end if;
   user_name := known.user_name;
   role := known.role;
   return next;
 end $$;
 
--- The signed-in person behind a proof. From here on the transaction sees the org's rows and is recorded under that name. Role,
--- activity and token are looked at each time; a new password ends what was opened with the old one; a password that somebody else set
--- is for setting another.
+-- The person behind a sign-in, as things stand at this moment; no row when it is good for nothing (any more). Role, activity and token
+-- are looked at each time; a new password ends what was opened with the old one; a password that somebody else set is for setting another.
+create function ptp.signed_in(proof_hash text) returns table (user_name text, role text, auth text, only_items jsonb, scopes text[])
+language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  return query
+    select x.*
+    from (
+      select s.user_name, u.role, s.auth, s.only_items,
+             case s.auth when 'token' then ptp.token_scopes(s.token_id)
+                         when 'code' then array['approve']
+                         else case when u.password_set_by = u.user_name then ptp.scopes_of(u.role) else array['password'] end end as may
+      from ptp.sign_in s join ptp.app_user u using (org_id, user_name)
+      where s.org_id = ptp.current_org() and s.proof_sha256 = proof_hash and s.expires_at > clock_timestamp() and u.is_active
+        and (s.auth <> 'password' or s.signed_in_at >= u.password_set_at)
+    ) as x
+    where x.may is not null;
+end $$;
+
+-- The signed-in person behind a proof. From here on the transaction sees the org's rows and is recorded under that name.
 create function ptp.acting(proof text) returns table (user_name text, role text, auth text, only_items jsonb)
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
+  hash text := ptp.sha256_hex(coalesce(proof, ''));
   may text[];
 begin
-  select s.user_name, u.role, s.auth, s.only_items,
-         case s.auth when 'token' then ptp.token_scopes(s.token_id)
-                     when 'code' then array['approve']
-                     else case when u.password_set_by = u.user_name then ptp.scopes_of(u.role) else array['password'] end end
-  into user_name, role, auth, only_items, may
-  from ptp.sign_in s join ptp.app_user u using (org_id, user_name)
-  where s.org_id = ptp.current_org() and s.proof_sha256 = ptp.sha256_hex(coalesce(proof, '')) and s.expires_at > now() and u.is_active
-    and (s.auth <> 'password' or s.signed_in_at >= u.password_set_at);
-  if user_name is null or may is null then
+  select s.* into user_name, role, auth, only_items, may from ptp.signed_in(hash) as s;
+  if user_name is null then
     perform ptp.refuse('PT005', 'This needs a person who has signed in.', 'Use --token or PTP_TOKEN of an active user, or an approval code.');
   end if;
-  perform ptp.show_person(user_name, role, auth, may);
+  perform ptp.show_person(user_name, role, auth, may, hash);
   return next;
 end $$;
 
--- The operator (who holds the machine and connects as ptp_ops) or a signed-in person with one of these roles, or oneself.
+-- The operator (who holds the machine and connects as ptp_ops) or a signed-in person with one of these roles, or oneself. Behind the lock
+-- of the org, as in `author`.
 create function ptp.demand(proof text, roles text[], oneself text default null, scopes text[] default array['manage']) returns void
 language plpgsql set search_path = ptp, pg_temp
 as $$
 declare
   person record;
 begin
+  perform ptp.lock_org();
   if session_user = 'ptp_ops' then
     return;
   end if;
@@ -734,9 +765,8 @@ declare
   at_once boolean;
 begin
   perform ptp.demand(proof, array['admin']);
-  perform ptp.lock_org();
   if exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name) then
-    perform ptp.refuse('PT002', format('There is already a user %s.', name));
+    perform ptp.refuse('PT002', format('There is already a user %s.', name), 'ptp user list shows who there is.');
   end if;
   by_whom := (select i.actor from ptp.identity() as i);
   at_once := not ptp.is_entrusted(new_role) or not exists (select from ptp.person());
@@ -755,7 +785,6 @@ declare
   at_once boolean;
 begin
   perform ptp.demand(proof, array['admin']);
-  perform ptp.lock_org();
   old := ptp.demand_user(name);
   if exists (select from ptp.person() as p where p.user_name = name) then
     perform ptp.refuse('PT003', format('%s cannot change their own role.', name), 'Ask another admin or the operator.');
@@ -776,7 +805,6 @@ declare
   old ptp.app_user;
 begin
   perform ptp.demand(proof, array['admin']);
-  perform ptp.lock_org();
   old := ptp.demand_user(name);
   update ptp.app_user u set email = new_email where u.org_id = ptp.current_org() and u.user_name = name;
   perform ptp.record('user.email_changed', 'user', name, '', jsonb_build_object('email', old.email), jsonb_build_object('email', new_email));
@@ -789,7 +817,7 @@ begin
   perform ptp.demand(proof, '{}', name, array['manage', 'password']);
   perform ptp.demand_user(name);
   update ptp.app_user u
-  set password_parameters = parameters, password_verifier = verifier, password_set_by = (select i.actor from ptp.identity() as i), password_set_at = now()
+  set password_parameters = parameters, password_verifier = verifier, password_set_by = (select i.actor from ptp.identity() as i), password_set_at = clock_timestamp()
   where u.org_id = ptp.current_org() and u.user_name = name;
   perform ptp.record('user.password_set', 'user', name, why, null, null);
 end $$;
@@ -801,11 +829,13 @@ declare
   known ptp.app_user;
 begin
   perform ptp.demand(proof, array['admin']);
-  perform ptp.lock_org();
   known := ptp.demand_user(name);
   if active and ptp.is_entrusted(known.role) and exists (select from ptp.person() as p where p.user_name = known.role_by) then
     perform ptp.refuse('PT003', format('%s gave %s the role %s, so somebody else must activate the account.', known.role_by, name, known.role),
                        'Ask another admin or the operator.');
+  end if;
+  if known.is_active = active then
+    return;
   end if;
   update ptp.app_user u set is_active = active where u.org_id = ptp.current_org() and u.user_name = name;
   perform ptp.record(case when active then 'user.activated' else 'user.deactivated' end, 'user', name, why, null, null);
@@ -817,7 +847,6 @@ language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
   perform ptp.demand(proof, array['admin']);
-  perform ptp.lock_org();
   perform ptp.demand_user(name);
   insert into ptp.sign_in_attempt (org_id, user_name, kind) values (ptp.current_org(), name, 'unlock');
   perform ptp.record('user.unlocked', 'user', name, '', null, null);
@@ -855,7 +884,7 @@ begin
       format('It can be for %s.', array_to_string(allowed, ', ')));
   end if;
   if until > now() + interval '367 days' then
-    perform ptp.refuse('PT001', 'A token is good for a year at most.');
+    perform ptp.refuse('PT001', 'A token is good for a year at most.', 'Give it 366 days or fewer.');
   end if;
   insert into ptp.user_token (org_id, token_id, user_name, secret_sha256, scopes, expires_at, issued_by)
   values (ptp.current_org(), id, name, secret_hash, given, until, (select i.actor from ptp.identity() as i));
@@ -871,7 +900,6 @@ declare
   ended text[];
 begin
   perform ptp.demand(proof, array['admin'], name);
-  perform ptp.lock_org();
   perform ptp.demand_user(name);
   if exists (select from unnest(ids) as i where not exists (
     select from ptp.user_token t where t.org_id = ptp.current_org() and t.user_name = name and t.token_id = i)) then
@@ -913,7 +941,6 @@ declare
   next_version int;
 begin
   perform ptp.demand(proof, array['admin', 'controller']);
-  perform ptp.lock_org();
   old := ptp.policy_on(from_day);
   next_version := (select max(p.version) + 1 from ptp.policy_version p where p.org_id = ptp.current_org());
   insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)
@@ -931,7 +958,7 @@ language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 begin
   if session_user <> 'ptp_ops' then
-    perform ptp.refuse('PT003', 'Only the operator creates orgs.');
+    perform ptp.refuse('PT003', 'Only the operator creates orgs.', 'Run ptp org add on the machine of ptp, without a token.');
   end if;
   update ptp.visit a set org_id = new_org where a.org_id = '' and exists (select from ptp.here());
   if not found then
@@ -940,7 +967,7 @@ begin
   perform set_config('ptp.org_id', new_org, true);
   perform ptp.lock_org();
   if exists (select from ptp.org where org_id = new_org) then
-    perform ptp.refuse('PT002', format('There is already an org %s.', new_org));
+    perform ptp.refuse('PT002', format('There is already an org %s.', new_org), 'ptp org list shows those there are.');
   end if;
   insert into ptp.org (org_id) values (new_org);
   insert into ptp.policy_version (org_id, version, effective_from, policy, reason, changed_by)

@@ -228,7 +228,7 @@ begin
   if new.source = 'feed' and not exists (
     select from ptp.received_file f
     where f.org_id = new.org_id and f.feed = 'commitments' and f.content_sha256 = new.file_sha256 and f.status = 'accepted') then
-    perform ptp.refuse('PT003', format('%s names a commitments file that was not accepted here.', new.commitment_id));
+    perform ptp.refuse('PT003', format('%s names a commitments file that was not accepted here.', new.commitment_id), 'Drop the file into the inbox.');
   end if;
   return new;
 end $$;
@@ -256,7 +256,8 @@ begin
              and min(due_date) = new.first_due_date
       from (select x.*, row_number() over (order by sequence) as position, lag(due_date) over (order by sequence) as earlier
             from jsonb_to_recordset(new.custom_schedule) as x (sequence int, due_date date, amount_minor bigint, grace_days int)) as installments), false) then
-      perform ptp.refuse('PT001', format('The listed installments of %s do not add up to its total less discount, or are not in order.', new.commitment_id));
+      perform ptp.refuse('PT001', format('The listed installments of %s do not add up to its total less discount, or are not in order.', new.commitment_id),
+                         'Correct the amounts, or sort them by date.');
     end if;
     -- As the ledger writes it, in order: `tomorrow` and 03/04/2026 are dates too, but not the same ones on every day and in every session.
     new.custom_schedule := (
@@ -265,7 +266,7 @@ begin
       from jsonb_to_recordset(new.custom_schedule) as x (sequence int, due_date date, amount_minor bigint, grace_days int));
   end if;
   if ptp.last_due_date(new) > '2200-01-01' then
-    perform ptp.refuse('PT001', format('The last installment of %s would be due after 2200.', new.commitment_id));
+    perform ptp.refuse('PT001', format('The last installment of %s would be due after 2200.', new.commitment_id), 'Take fewer installments, or a shorter frequency.');
   end if;
   new.terms_digest := ptp.terms_digest(new);
   if new.version > 1 then
@@ -280,7 +281,7 @@ begin
     order by v.version desc limit 1;
     if found then
       perform ptp.refuse('PT001', format('New terms of %s must be agreed after %s, when version %s was agreed.', new.commitment_id, blocker.agreed_on,
-                         blocker.version));
+                         blocker.version), 'Give --agreed-on a later day.');
     end if;
   end if;
   return new;
@@ -411,7 +412,8 @@ as $$
 $$;
 
 -- What is wrong with a schedule somebody wants to approve for these terms; NULL when it fits. The schedule itself is built in one place,
--- sql/warehouse/core, and every run holds the approved one against it; here is what needs no calendar.
+-- sql/warehouse/core, and every run holds amounts and nominal dates of the approved one against it; here is what needs no calendar. A due
+-- date goes where the business-day rule sends it, and hardly further than closed days reach: 12 in a row are the most in any country.
 create function ptp.schedule_problem(v ptp.commitment_version, schedule jsonb, policy jsonb) returns text language plpgsql stable
 as $$
 declare
@@ -419,6 +421,7 @@ declare
   share bigint := case v.kind when 'repeating_promise' then v.amount_minor
                   else (v.total_minor - v.discount_minor - v.down_payment_minor) / v.installment_count end;
   s record;
+  unreadable constant text := 'has dates that are not written as YYYY-MM-DD, or amounts that are not numbers';
 begin
   if jsonb_typeof(schedule) is distinct from 'array' or exists (
     select from jsonb_path_query(schedule, '$[*]') as line
@@ -431,7 +434,13 @@ begin
            else l.amount = share or l.k = v.installment_count - 1 end) as has_amounts,
          bool_and(case when l.k < 0 then l.nominal = v.agreed_on
                   else abs(l.nominal - ptp.nominal_due_date(v, l.k)) <= (case v.frequency when 'semimonthly' then 4 else 0 end) end
-                  and abs(l.due - l.nominal) <= 14 and l.due >= v.agreed_on) as has_dates,
+                  and abs(l.due - l.nominal) <= 14 and l.due >= v.agreed_on
+                  and case policy ->> 'business_day_rule'
+                        when 'none' then l.due = l.nominal
+                        -- otherwise where it would be due before it was agreed
+                        when 'preceding' then l.due <= l.nominal or l.nominal - 14 < v.agreed_on
+                        when 'modified_following' then date_trunc('month', l.due) = date_trunc('month', l.nominal) or l.nominal - 14 < v.agreed_on
+                        else l.due >= l.nominal end) as has_dates,
          bool_and(l.line = jsonb_build_array(l.nominal, l.due, l.amount, l.grace)) as is_plain,
          bool_and(l.grace = coalesce((v.custom_schedule -> l.k ->> 'grace_days')::int, v.grace_days, (policy ->> 'grace_days')::int, 0)) as has_grace
   into s
@@ -439,13 +448,33 @@ begin
                (x.line ->> 3)::int as grace
         from jsonb_array_elements(schedule) with ordinality as x (line, n)) as l;
   -- Not `tomorrow`, nor 03/04/2026: what is approved must say the same on any day and to anybody.
-  return case when s.is_plain is not true then 'has dates that are not written as YYYY-MM-DD, or amounts that are not numbers'
+  return case when s.is_plain is not true then unreadable
               when s.has_amounts is not true then 'has not the amounts of its terms'
               when s.has_dates is not true then 'has not the dates of its terms'
               when s.has_grace is not true then 'has not the grace of its terms and of policy' end;
+exception when data_exception then
+  return unreadable;
 end $$;
 
 -- the gate ---------------------------------------------------------------------------------------------------------
+
+-- Who decides on a version in no role, and why: neither author nor last editor, which is whoever logged it or one it grew out of since
+-- terms were last approved; and of what came from a file not its owner, who is known by name or address.
+create function ptp.barred(v ptp.commitment_version) returns table (user_name text, reason text) language sql stable
+as $$
+  select lower(x.logged_by), format('logged version %s of %s%s', max(x.version), v.commitment_id,
+                                    case when max(x.version) < v.version then format(', which version %s grew out of,', v.version) end)
+  from ptp.commitment_version x
+  where x.org_id = v.org_id and x.commitment_id = v.commitment_id and x.version <= v.version
+    and x.version > (select coalesce(max(a.version), 0) from ptp.approval a
+                     where a.org_id = v.org_id and a.commitment_id = v.commitment_id and a.decision = 'approve')
+  group by lower(x.logged_by)
+  union all
+  select u.user_name, format('owns %s, which came from a file,', v.commitment_id)
+  from ptp.commitment c join ptp.app_user u on u.org_id = c.org_id and lower(c.owner) in (u.user_name, nullif(lower(u.email), ''))
+  where c.org_id = v.org_id and c.commitment_id = v.commitment_id and c.source = 'feed'
+$$;
+grant execute on function ptp.barred to ptp_app, ptp_pipeline, ptp_ops;
 
 create function ptp.check_approval() returns trigger language plpgsql security definer set search_path = ptp, pg_temp
 as $$
@@ -461,7 +490,7 @@ begin
   select * into v from ptp.commitment_version x
   where x.org_id = new.org_id and x.commitment_id = new.commitment_id and x.version = new.version;
   if v.commitment_id is null then
-    perform ptp.refuse('PT001', format('There is no version %s of %s.', new.version, new.commitment_id));
+    perform ptp.refuse('PT001', format('There is no version %s of %s.', new.version, new.commitment_id), 'ptp pending lists what waits.');
   end if;
   select * into c from ptp.commitment x where x.org_id = new.org_id and x.commitment_id = new.commitment_id;
   select * into earlier from ptp.approval a where a.org_id = new.org_id and a.commitment_id = new.commitment_id and a.version = new.version;
@@ -489,24 +518,15 @@ begin
   end if;
   select * into decider from ptp.app_user u where u.org_id = new.org_id and u.user_name = new.decided_by;
   if decider.user_name is null or not decider.is_active then
-    perform ptp.refuse('PT003', format('%s is not an active user of this org.', new.decided_by));
+    perform ptp.refuse('PT003', format('%s is not an active user of this org.', new.decided_by), 'ptp user list shows who is.');
   end if;
   if decider.role not in ('supervisor', 'controller', 'legal') then
-    perform ptp.refuse('PT003', format('%s is a %s; only a supervisor, controller or legal decides on terms.', decider.user_name, decider.role));
+    perform ptp.refuse('PT003', format('%s is %s %s; only a supervisor, controller or legal decides on terms.', decider.user_name,
+                       case when decider.role in ('analyst', 'admin') then 'an' else 'a' end, decider.role), 'Ask one of them.');
   end if;
-  -- Neither author nor last editor: whoever logged this version or one it grew out of since terms were last approved.
-  select max(x.version) as version into earlier from ptp.commitment_version x
-  where x.org_id = new.org_id and x.commitment_id = new.commitment_id and lower(x.logged_by) = decider.user_name
-    and x.version > (select coalesce(max(a.version), 0) from ptp.approval a
-                     where a.org_id = new.org_id and a.commitment_id = new.commitment_id and a.decision = 'approve');
-  if earlier.version is not null then
-    perform ptp.refuse('PT003', format('%s logged version %s of %s%s and cannot decide on it.', decider.user_name, earlier.version, v.commitment_id,
-                         case when earlier.version < v.version then format(', which version %s grew out of,', v.version) end),
-                       'Another supervisor must decide.');
-  end if;
-  if c.source = 'feed' and lower(c.owner) in (decider.user_name, nullif(lower(decider.email), '')) then
-    perform ptp.refuse('PT003', format('%s owns %s, which came from a file, and cannot decide on it.', decider.user_name, v.commitment_id),
-                       'Another supervisor must decide.');
+  select b.reason into earlier from ptp.barred(v) as b where b.user_name = decider.user_name limit 1;
+  if found then
+    perform ptp.refuse('PT003', format('%s %s and cannot decide on it.', decider.user_name, earlier.reason), 'Another supervisor must decide.');
   end if;
   new.decided_role := decider.role;
   if new.decision <> 'approve' then
@@ -521,7 +541,8 @@ begin
   where x.org_id = new.org_id and x.commitment_id = new.commitment_id and a.decision = 'approve' and x.agreed_on >= v.agreed_on
   order by x.version desc limit 1;
   if found then
-    perform ptp.refuse('PT003', format('Version %s of %s was agreed on %s, not after version %s.', v.version, v.commitment_id, v.agreed_on, earlier.version));
+    perform ptp.refuse('PT003', format('Version %s of %s was agreed on %s, not after version %s.', v.version, v.commitment_id, v.agreed_on, earlier.version),
+                       'Send it back, to be logged with a later day.');
   end if;
   return new;
 end $$;
@@ -701,7 +722,7 @@ begin
   elsif new.kind = 'withdraw' and approved_from is not null then
     perform ptp.refuse('PT001', format('%s was approved, so it cannot be withdrawn.', new.commitment_id), 'Cancel or close it instead.');
   elsif new.effective_on < approved_from then
-    perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind));
+    perform ptp.refuse('PT001', format('%s was agreed on %s; it cannot %s before that.', new.commitment_id, approved_from, new.kind), 'Give a day from then on.');
   elsif new.kind in ('cancel', 'withdraw', 'close') and new.effective_on > greatest(ptp.org_today(), approved_from) then
     -- It would free invoices and exposure of what is in force till then.
     perform ptp.refuse('PT001', format('%s is still to come: nobody can %s %s ahead.', new.effective_on, new.kind, new.commitment_id),
@@ -752,6 +773,7 @@ declare
   person record;
   outside record;
 begin
+  perform ptp.lock_org();
   select * into person from ptp.acting(proof);
   if jsonb_typeof(items) is distinct from 'array' or items = '[]' then
     perform ptp.refuse('PT001', 'There is nothing to decide on.', 'Name the commitments.');
@@ -769,7 +791,8 @@ begin
     where b.commitment_id is null or (verdict = 'approve' and b.schedule_digest is distinct from i.schedule_digest) limit 1;
     if found then
       perform ptp.refuse('PT003', format(case when outside.is_named then 'The approval code is for another schedule of version %s of %s.'
-                                              else 'The approval code is not for version %s of %s.' end, outside.version, outside.commitment_id));
+                                              else 'The approval code is not for version %s of %s.' end, outside.version, outside.commitment_id),
+                         'Look at it again, and ask for a new code: ptp approval-code.');
     end if;
   end if;
   return query
@@ -807,16 +830,18 @@ declare
   person record;
   bound jsonb := ptp.items_with_digests(items);
 begin
+  perform ptp.lock_org();
   select * into person from ptp.acting(proof);
   if person.auth = 'code' then
     perform ptp.refuse('PT003', 'An approval code is for deciding and nothing else.', 'Use --token or PTP_TOKEN.');
   end if;
   if person.role not in ('supervisor', 'controller', 'legal') then
-    perform ptp.refuse('PT003', format('%s is a %s; approval codes are for supervisors, controllers and legal.', person.user_name, person.role));
+    perform ptp.refuse('PT003', format('%s is %s %s; approval codes are for supervisors, controllers and legal.', person.user_name,
+                       case when person.role in ('analyst', 'admin') then 'an' else 'a' end, person.role), 'Ask one of them.');
   end if;
   perform ptp.demand_scope(array['approve']);
   if until > now() + interval '169 hours' then
-    perform ptp.refuse('PT001', 'An approval code is good for a week at most.');
+    perform ptp.refuse('PT001', 'An approval code is good for a week at most.', 'Set approval.code_hours to 168 or less.');
   end if;
   if bound is null or bound @? '$[*] ? (@.terms_digest == null)' then
     perform ptp.refuse('PT001', 'An approval code needs versions that exist.', 'ptp approve lists what is pending.');
@@ -828,19 +853,21 @@ end $$;
 
 -- Present a code: it is used up, whatever comes of it; so nothing here raises, and the caller commits before going on. What it
 -- turns into is a sign-in for a minute and for its items only.
-create function ptp.redeem_code(name text, code text) returns table (proof text, refusal text)
+create function ptp.redeem_code(name text, code text) returns table (proof text, refusal text, next_step text)
 language plpgsql security definer set search_path = ptp, pg_temp
 as $$
 declare
   known ptp.approval_code;
   seconds int;
 begin
+  next_step := 'Ask for a new code after signing in.';
   perform ptp.lock_org();
   seconds := ptp.must_wait(name, 'code');
   select * into known from ptp.approval_code a where a.org_id = ptp.current_org() and a.code_sha256 = ptp.sha256_hex(code);
   update ptp.approval_code a set used_at = now() where a.org_id = known.org_id and a.code_sha256 = known.code_sha256 and a.used_at is null;
   if seconds > 0 then
     refusal := format('Too many wrong approval codes for this person: wait %s seconds.', seconds);
+    next_step := format('Or have an admin or the operator end the wait: ptp user unlock %s.', name);
   elsif known.user_name is null or known.user_name is distinct from name
     or not exists (select from ptp.app_user u where u.org_id = ptp.current_org() and u.user_name = name and u.is_active) then
     refusal := 'This approval code is not valid for this person.';

@@ -64,7 +64,7 @@ begin
     if (select count(distinct (c.customer_id, c.currency)) from ptp.commitment c
         where c.org_id = new.org_id and c.commitment_id = any (new.part_commitment_ids)) > 1 then
       perform ptp.refuse('PT001', format('The parts of %s would go to commitments of several customers or currencies; a payment has one of each.',
-                         new.payment_id));
+                         new.payment_id), 'Set what belongs to others aside, and have it corrected at the source.');
     end if;
   end if;
   perform ptp.record(case new.kind when 'set' then 'override.set' when 'split' then 'override.split' else 'override.undone' end,

@@ -10,8 +10,8 @@ from uuid import uuid4
 import dagster as dg
 import duckdb
 
+from ptp_pipeline import previews
 from ptp_pipeline.build import build_defs
-from ptp_pipeline.cli import previews
 from ptp_pipeline.jobs import RUN_ORG
 from ptp_pipeline.ledger import approvals, commitments, orgs, policies, users
 from ptp_pipeline.ledger.connection import Actor, Ledger
@@ -19,7 +19,7 @@ from ptp_pipeline.resources import Ptp
 from ptp_pipeline.run import failure_words
 from ptp_pipeline.settings import Settings
 
-OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+OPERATOR = Actor(name="operator", role="operator", auth="operator", origin="cli")
 INVOICES = """invoice_id,customer_id,customer_name,invoice_date,due_date,amount,currency,owner
 INV-1,C-1,Ace Tools,2026-01-05,2026-02-04,1000.00,USD,maria
 INV-2,C-2,Bolt Works,2026-01-06,2026-02-05,600.00,USD,maria

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from ptp_pipeline.cli import previews
+from ptp_pipeline import previews
 from ptp_pipeline.errors import Refused
 from ptp_pipeline.ledger import approvals, commitments, policies, run_lock
 from ptp_pipeline.ledger.connection import Ledger

@@ -11,7 +11,7 @@ import pytest
 from dagster import DagsterEvent
 
 from ptp_pipeline.instance import end_dead_runs
-from ptp_pipeline.ledger import outbox, run_lock
+from ptp_pipeline.ledger import audit, outbox, run_lock
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.resources import PIPELINE, Ptp
 from ptp_pipeline.run import failure_words
@@ -204,6 +204,9 @@ def test_a_run_whose_process_died_is_ended_and_one_that_lives_is_not(book: Book)
         ended = instance.get_run_by_id(run.run_id)
         assert ended is not None
         assert ended.status == dg.DagsterRunStatus.FAILURE
+    with book.ledger.transaction(book.org, PIPELINE) as tx:
+        (event,) = audit.show(tx, action="run.failed")
+    assert (event.run, event.object_id, "process died" in event.reason) == (run.run_id, run.run_id, True)
 
 
 def test_the_cursor_remembers_files_by_size_and_time_only(book: Book, ptp: Ptp) -> None:

@@ -43,6 +43,16 @@ def test_a_layer_imports_only_the_layers_below_it(layer: str) -> None:
     assert wrong == []
 
 
+def test_no_other_shell_imports_the_command_line() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in PACKAGE.rglob("*.py")
+        for name in imports(path)
+        if name.startswith("ptp_pipeline.cli") and path.relative_to(PACKAGE).parts[0] != "cli"
+    ]
+    assert wrong == []
+
+
 def test_only_the_dagster_shell_knows_dagster() -> None:
     shell = {"assets", "checks", "sensors", "resources", "cli"}
     files = {"build.py", "definitions.py", "jobs.py", "partitions.py", "instance.py", "run.py"}

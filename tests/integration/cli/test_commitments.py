@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from ptp_pipeline.domain.terms import NewCommitment, make_terms
+from ptp_pipeline.ledger import commitments, files
+from ptp_pipeline.ledger.connection import Ledger
+from ptp_pipeline.resources import PIPELINE
 from tests.integration.cli.conftest import Answer, Cli
 
 Token = Callable[[str], str]
@@ -160,6 +164,31 @@ def test_pending_in_one_go_leaves_what_is_beyond_a_supervisor_to_others(cli: Cli
     assert [(i["commitment_id"], "exceeds" in i["why"]) for i in answer.document["left"]] == [(large, True)]
     assert cli("approve", large, "--org", org, "--reason", "checked", token=token("supervisor")).code == 3
     assert cli("approve", large, "--org", org, "--reason", "checked", token=token("controller")).code == 0
+
+
+def test_pending_in_one_go_leaves_what_the_gate_knows_to_be_ones_own(cli: Cli, org: str, token: Token, plan: str, ledger: Ledger) -> None:
+    """By the address of the owner in a file, and by the limit one loosened oneself: else all of them would be refused."""
+    controller = token("controller")
+    assert cli("user", "email", "controller", "con@example.com", "--org", org).code == 0
+    sha, terms = "f" * 64, {"kind": "plan", "currency": "USD", "agreed_on": "2026-01-05", "frequency": "monthly", "installment_count": 3}
+    row = NewCommitment(
+        commitment_id="OWN", customer_id="C-3", owner="Con@Example.com", file_sha256=sha, line_number=2,
+        terms=make_terms(**terms, amount_minor=90_000, first_due_date="2027-02-02"),
+    )  # fmt: skip
+    with ledger.transaction(org, PIPELINE) as tx:
+        files.register(tx, files.FileFacts("commitments", "c.csv", 10, sha, "rows", 1, "accepted"))
+        assert commitments.log_many(tx, [row])[0].outcome == "loaded"
+    words = ("--amount", "900000", "--count", "3", "--first-due", "2026-02-02", "--agreed-on", "2026-01-05", "--json")
+    large = logged(cli("log", "plan", "--org", org, "--customer", "C-2", *words, token=token("collector")))["commitment_id"]
+    assert cli("org", "set", org, "approval.caps.controller.amount=250000", "--reason", "limits").code == 0
+    looser = ("org", "set", org, "approval.caps.controller.amount=9000000", "--reason", "more room")
+    assert cli(*looser, token=controller).code == 0
+    answer = cli("approve", "--pending", "--org", org, "--reason", "weekly review", "--yes", "--json", token=controller)
+    assert answer.code == 0, answer.err
+    assert [d["commitment_id"] for d in answer.document["decided"]] == [plan]
+    assert [(i["commitment_id"], i["why"]) for i in answer.document["left"]] == [
+        ("OWN", "controller owns OWN, which came from a file"), (large, "Plan exceeds 250,000 USD")
+    ]  # fmt: skip
 
 
 def test_a_code_decides_once_on_exactly_its_items(cli: Cli, org: str, token: Token, plan: str) -> None:

@@ -59,6 +59,21 @@ def test_policy_is_changed_with_a_reason_and_shown(cli: Cli, org: str) -> None:
     assert answer.document["changed"] == {"grace_days": 3, "alert_recipients": ["a@example.com", "b@example.com"]}
 
 
+def test_a_change_of_policy_says_what_it_was_what_it_is_and_from_when(cli: Cli, org: str) -> None:
+    words = ("approval.caps.supervisor.amount=20000", "grace_days=2", "--from", "2026-03-01", "--reason", "agreed")
+    assert cli("org", "set", org, *words).out.splitlines() == [
+        "grace_days: 0 → 2",
+        "approval.caps.supervisor.amount: 50000 → 20000",
+        f"Version 2 of the policy of {org}, from 2026-03-01 on.",
+    ]
+
+
+def test_the_next_step_is_written_as_ptp_was_started(cli: Cli, org: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the words come from the database."""
+    monkeypatch.setenv("PTP_LAUNCHER", "./ptp")
+    assert "     ./ptp user list shows who there is.\n" in cli("user", "email", "nobody", "a@b.co", "--org", org).err
+
+
 def test_the_policy_of_a_day_and_its_history_are_shown(cli: Cli, org: str, token: Callable[[str], str]) -> None:
     for words in (("grace_days=9", "--from", "2026-09-01"), ("tolerance_amount=0.50", "--from", "2026-03-01")):
         answer = cli("org", "set", org, *words, "--reason", "agreed", "--json", token=token("admin"))
@@ -144,12 +159,12 @@ def test_a_deactivated_user_is_locked_out_at_once(cli: Cli, org: str, token: Cal
 
 def test_the_audit_trail_is_verified_and_what_was_changed_is_named(cli: Cli, org: str, ledger: Ledger, token: Callable[[str], str]) -> None:
     token("collector")
+    good, told = cli("audit", "verify", "--org", org, "--json"), cli("audit", "verify", "--org", org).out
     events = cli("audit", "show", "--org", org, "--json").document
-    good = cli("audit", "verify", "--org", org, "--json")
     assert good.code == 0
     expected = {"org": org, "ok": True, "events": len(events), "head": events[-1]["hash"], "first_bad_seq": None, "heads": 0}
     assert expected.items() <= good.document.items()
-    assert events[-1]["hash"] in cli("audit", "verify", "--org", org).out
+    assert events[-1]["hash"] in told
     with psycopg.connect(**ledger._admin) as con:
         con.execute("alter table ptp.audit_event disable trigger user")
         con.execute("update ptp.audit_event set reason = 'something nicer' where org_id = %s and seq = 2", [org])

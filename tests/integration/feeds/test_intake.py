@@ -17,7 +17,7 @@ from ptp_pipeline.ledger import orgs, policies
 from ptp_pipeline.ledger.connection import Actor
 from ptp_pipeline.warehouse.models import Warehouse
 
-OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+OPERATOR = Actor(name="operator", role="operator", auth="operator", origin="cli")
 GOOD = "P1,C1,2026-01-05,10.00,payment,,"
 
 

@@ -5,7 +5,7 @@ from ptp_pipeline.ledger.connection import Actor
 
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 PROMISE = "PR1,promise,C1,2026-01-01,5.00,2026-01-05,,,I1"
-OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+OPERATOR = Actor(name="operator", role="operator", auth="operator", origin="cli")
 CUSTOM = "PL1,plan,C1,2026-01-01,100.00,2026-02-01,custom,,"
 
 

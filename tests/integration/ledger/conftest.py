@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ptp_pipeline.cli import previews
+from ptp_pipeline import previews
 from ptp_pipeline.domain.terms import NewCommitment, make_terms
 from ptp_pipeline.ledger import approvals, commitments, files, policies, users
 from ptp_pipeline.ledger.connection import Actor, Ledger, Transaction
 
-OPERATOR = Actor(name="operator", role="admin", auth="operator", origin="cli")
+OPERATOR = Actor(name="operator", role="operator", auth="operator", origin="cli")
 NOBODY = Actor(name="unknown", role="none", auth="token", origin="cli")
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 AGREED, DUE = dt.date(2026, 3, 2), dt.date(2026, 3, 6)

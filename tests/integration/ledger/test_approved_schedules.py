@@ -61,9 +61,33 @@ def test_a_schedule_that_does_not_fit_its_terms_is_not_approved(desk, shown, cha
     assert desk.status("PLAN-1") == "pending_approval"
 
 
+@pytest.mark.parametrize(
+    ("rule", "wrong"),
+    [
+        ("following", ["2026-04-05", "2026-04-21"]),
+        ("preceding", ["2026-04-07", "2026-03-22"]),
+        ("modified_following", ["2026-03-31", "2026-04-21"]),
+        ("none", ["2026-04-05", "2026-04-07"]),
+    ],
+)
+def test_a_due_date_goes_only_where_the_business_day_rule_sends_it(desk, rule, wrong):
+    with desk.as_("con") as tx:
+        policies.change(tx, {"business_day_rule": rule}, "agreed")
+    desk.log("PLAN-1")
+    for due in wrong:
+        moved = [list(line) for line in desk.schedules(PLAN)[PLAN]]
+        moved[1][1] = due
+        with pytest.raises(Refused, match="has not the dates of its terms"):
+            approve(desk, moved)
+    approve(desk, desk.schedules(PLAN)[PLAN])
+
+
+@pytest.mark.parametrize("rule", ["following", "preceding", "modified_following", "none"])
 @pytest.mark.parametrize("frequency", ["weekly", "biweekly", "semimonthly", "monthly", "quarterly"])
 @pytest.mark.parametrize("first_due", ["2026-03-15", "2026-03-31", "2026-03-13", "2026-03-16", "2026-03-30"])
-def test_the_gate_takes_every_schedule_the_builder_makes(desk, frequency, first_due):
+def test_the_gate_takes_every_schedule_the_builder_makes(desk, frequency, first_due, rule):
+    with desk.as_("con") as tx:
+        policies.change(tx, {"business_day_rule": rule, "calendar": "CN"}, "agreed")
     desk.log("PLAN-1", frequency=frequency, first_due_date=first_due, installment_count=25, amount_minor=100_003)
     desk.log("RP-1", kind="repeating_promise", frequency=frequency, first_due_date=first_due, amount_minor=4_000, total_minor=100_003)
     desk.decide("sue", ("PLAN-1", 1), ("RP-1", 1))

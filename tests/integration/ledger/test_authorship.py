@@ -80,7 +80,7 @@ def test_the_login_of_people_does_nothing_a_run_does_whoever_has_signed_in(desk,
         assert error.value.sqlstate in ("42501", "PT003", "PT005")
 
 
-@pytest.mark.parametrize(("login", "actor", "role"), [("ptp_pipeline", "pipeline", "pipeline"), ("ptp_ops", "operator", "admin")])
+@pytest.mark.parametrize(("login", "actor", "role"), [("ptp_pipeline", "pipeline", "pipeline"), ("ptp_ops", "operator", "operator")])
 def test_the_pipeline_and_the_operator_do_not_do_what_persons_do(desk, plan, login, actor, role):
     proof = desk.people["sue"].proof
     for statement in (COMMITMENT, EVENT, OVERRIDE, f"select ptp.acting('{proof}') where %s <> ''",
@@ -92,7 +92,7 @@ def test_the_pipeline_and_the_operator_do_not_do_what_persons_do(desk, plan, log
 
 @pytest.mark.parametrize(
     ("login", "actor", "role", "auth"),
-    [("ptp_pipeline", "operator", "admin", "operator"), ("ptp_pipeline", "sue", "supervisor", "token"),
+    [("ptp_pipeline", "operator", "operator", "operator"), ("ptp_pipeline", "sue", "supervisor", "token"),
      ("ptp_pipeline", "sue", "pipeline", "pipeline"), ("ptp_ops", "pipeline", "pipeline", "pipeline"),
      ("ptp_ops", "sue", "admin", "operator")],
 )  # fmt: skip
@@ -123,7 +123,7 @@ def test_a_proof_shown_in_one_transaction_says_nothing_in_the_next(desk):
     "statement",
     ["insert into ptp.visit select * from ptp.visit",
      "update ptp.visit set actor = 'sam', is_inside = true, is_person = true", "delete from ptp.visit",
-     "select ptp.show_person('sam', 'supervisor', 'token', '{approve}')", "select ptp.identity()",
+     "select ptp.show_person('sam', 'supervisor', 'token', '{approve}', '')", "select ptp.identity()",
      "insert into ptp.audit_event (org_id, action, object_type, object_id) select org_id, 'file.rejected', 'file', 'f' from ptp.org"],
 )  # fmt: skip
 def test_the_app_role_cannot_name_the_acting_person_itself(desk, statement):

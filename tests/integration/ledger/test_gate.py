@@ -260,7 +260,7 @@ _ITEMS = json.dumps([{"commitment_id": "PLAN-1", "version": 1}])
         "update pg_catalog.pg_trigger set tgenabled = 'D'",
         "insert into ptp.visit default values",
         "update ptp.visit set actor = 'sue', role = 'supervisor', is_person = true",
-        "select ptp.show_person('sue', 'supervisor', 'token', array['approve'])",
+        "select ptp.show_person('sue', 'supervisor', 'token', array['approve'], '')",
         "select ptp.check_approval()",
         "select ptp.settle_versions()",
         "select ptp.renew_claims('PLAN-1')",
@@ -400,7 +400,7 @@ def test_a_sign_in_of_another_org_is_worth_nothing_here(desk, ledger):
     from ptp_pipeline.ledger import orgs
 
     other = f"org{uuid4().hex[:10]}"
-    orgs.create_org(ledger, other, Actor("operator", "admin", "operator", "cli"))
+    orgs.create_org(ledger, other, Actor("operator", "operator", "operator", "cli"))
     neighbour = type(desk)(ledger, other)
     stranger = neighbour.hire("sue", "supervisor")
     desk.log("PLAN-1")

@@ -36,13 +36,14 @@ from ptp_pipeline.ledger import (
     policies,
     positions,
     run_lock,
+    runs,
     snapshot,
     transitions,
     users,
 )
 from ptp_pipeline.ledger.connection import Actor, Transaction
 
-OPERATOR = Actor("operator", "admin", "operator", "cli")
+OPERATOR = Actor("operator", "operator", "operator", "cli")
 PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
 DAY, NOW = dt.date(2026, 3, 7), dt.datetime(2026, 3, 7, 8, tzinfo=dt.UTC)
 PASSWORD = "correct horse battery"
@@ -172,9 +173,9 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
         "builds.record": [(PIPELINE, lambda tx: builds.record(tx, "b1", DAY, "run-1", "ours", {}, 1, {}))],
         "builds.latest": [(PIPELINE, builds.latest), (PIPELINE, lambda tx: builds.latest(tx, before="b1"))],
         "builds.changes_between": [(PIPELINE, lambda tx: builds.changes_between(tx, 0, 10**6))],
+        "policies.by_others": each("con", ("con", ZOE), policies.by_others),
         "policies.current": [("cara", policies.current)],
         "policies.with_version": [("cara", policies.with_version)],
-        "policies.by_others": each("cara", ("operator", ZOE), policies.by_others),
         "policies.change": [(OPERATOR, lambda tx: policies.change(tx, {"grace_days": 2}, "ours"))],
         "snapshot.positions": [(PIPELINE, snapshot.positions)],
         "snapshot.export": [(PIPELINE, lambda tx: _exported(tx, tmp_path / uuid4().hex))],
@@ -205,8 +206,12 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
             ("ann", lambda tx: audit.show(tx, limit=None)),
             ("ann", lambda tx: audit.show(tx, object_id="PAY-9", action="override.")),
         ],
+        "audit.count": [("ann", audit.count), ("ann", lambda tx: audit.count(tx, object_id="PAY-9", action="override."))],
         "audit.verify": [("ann", audit.verify)],
         "audit.demand_whole_book": [("ann", audit.demand_whole_book)],
+        "runs.started": [(PIPELINE, lambda tx: runs.started(tx, "run-1", "run_org", "by hand"))],
+        "runs.finished": [(PIPELINE, lambda tx: runs.finished(tx, "run-1"))],
+        "runs.failed": [(PIPELINE, lambda tx: runs.failed(tx, "run-1", ["x"]))],
         "audit.head": [(PIPELINE, audit.head)],
         "run_lock.holder": [("", lambda _: run_lock.holder(desk.ledger, desk.org))],
         "run_lock.hold": [("", lambda _: _held_twice(desk))],

@@ -10,7 +10,7 @@ from ptp_pipeline.errors import Refused, UsageError
 from ptp_pipeline.ledger import audit, orgs, policies, users
 from ptp_pipeline.ledger.connection import Actor
 
-OPERATOR = Actor("operator", "admin", "operator", "cli")
+OPERATOR = Actor("operator", "operator", "operator", "cli")
 PASSWORD = "correct horse battery"
 
 

@@ -38,7 +38,7 @@ def test_orgs_run_in_parallel(desk, org):
     from ptp_pipeline.ledger.connection import Actor
 
     other = f"org{uuid4().hex[:10]}"
-    orgs.create_org(desk.ledger, other, Actor("operator", "admin", "operator", "cli"))
+    orgs.create_org(desk.ledger, other, Actor("operator", "operator", "operator", "cli"))
     with run_lock.hold(desk.ledger, desk.org, "one"), run_lock.hold(desk.ledger, other, "two"):
         pass
 

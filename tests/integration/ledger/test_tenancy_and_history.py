@@ -11,7 +11,7 @@ from ptp_pipeline.errors import Refused
 from ptp_pipeline.ledger import audit, orgs, overrides
 from ptp_pipeline.ledger.connection import Actor
 
-OPERATOR = Actor("operator", "admin", "operator", "cli")
+OPERATOR = Actor("operator", "operator", "operator", "cli")
 PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
 LOGINS = ("ptp_app", "ptp_pipeline", "ptp_ops")
 # Not keyed to an org: which migrations were applied (no login reads it), and who a connection is (it sees its own row).
@@ -195,7 +195,7 @@ def test_the_password_of_the_peoples_login_alone_shows_nothing_of_any_org(desk, 
 def test_a_transaction_enters_one_org_once_and_its_settings_open_no_other(desk, neighbour):
     people = {"signed_in": "cara"}
     pipeline = {"actor": "pipeline", "role": "pipeline", "auth": "pipeline", "login": "ptp_pipeline"}
-    operator = {"actor": "operator", "role": "admin", "auth": "operator", "login": "ptp_ops"}
+    operator = {"actor": "operator", "role": "operator", "auth": "operator", "login": "ptp_ops"}
     for who in (people, pipeline, operator):
         with desk.raw(**who) as con:
             con.execute("select set_config('ptp.org_id', %s, true)", [neighbour.org])

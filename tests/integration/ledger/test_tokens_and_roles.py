@@ -76,7 +76,7 @@ def test_a_promotion_does_not_widen_old_tokens_and_a_demotion_narrows_them_at_on
         approvals.decide(tx, [("P-1", 1)], "approve", "fine", "cli")
     with desk.operator() as tx:
         users.set_role(tx, "sue", "analyst", "moves on")
-    with pytest.raises(Refused, match="sue is a analyst"), desk.as_("sue") as tx:
+    with pytest.raises(Refused, match="sue is an analyst"), desk.as_("sue") as tx:
         approvals.decide(tx, [("P-1", 1)], "approve", "fine", "cli")
     with pytest.raises(Refused, match="may not log"):
         desk.log("P-2", "sue")
@@ -127,7 +127,7 @@ def test_the_list_of_tokens_says_when_each_was_used_and_never_its_secret(desk):
     before, after = tokens(desk, "cara")[-1], sign_in(desk, token) and tokens(desk, "cara")[-1]
     assert (before.last_used_at, after.last_used_at is not None, after.issued_by) == (None, True, "operator")
     assert token.split("_")[2] not in str(after)
-    operator = {"login": "ptp_ops", "actor": "operator", "role": "admin", "auth": "operator"}
+    operator = {"login": "ptp_ops", "actor": "operator", "role": "operator", "auth": "operator"}
     for who in ({"signed_in": "cara"}, operator):
         with desk.raw(**who) as con, pytest.raises(psycopg.errors.InsufficientPrivilege):
             con.execute("select secret_sha256 from ptp.user_token")
@@ -153,7 +153,7 @@ def test_a_token_is_good_for_a_year_at_most_whoever_asks(desk):
 def test_an_admin_does_what_people_need_and_approves_nothing(desk):
     boss = desk.hire("adam", "admin")
     desk.log("P-1")
-    with pytest.raises(Refused, match="adam is a admin; only a supervisor"), desk.as_(boss) as tx:
+    with pytest.raises(Refused, match="adam is an admin; only a supervisor"), desk.as_(boss) as tx:
         approvals.decide(tx, [("P-1", 1)], "approve", "fine", "cli")
     with desk.as_(boss) as tx:
         assert users.add_user(tx, "pat", "collector", None)

@@ -180,7 +180,7 @@ def test_one_orgs_mailer_leaves_the_mail_of_others_alone(by_resend, ledger, rese
     from ptp_pipeline.ledger.connection import Actor
 
     other = f"org{uuid4().hex[:10]}"
-    orgs.create_org(ledger, other, Actor("operator", "admin", "operator", "cli"))
+    orgs.create_org(ledger, other, Actor("operator", "operator", "operator", "cli"))
     Desk(ledger, other, by_resend.settings).queue()
     assert by_resend.deliver() == DeliveryReport()
     assert resend_server.requests == []

@@ -41,3 +41,16 @@ def test_published_money_is_shown_with_the_decimals_of_its_currency(amount: str 
 def test_json_keeps_money_exact_and_dates_readable(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_json({"amount": Decimal("0.100"), "due": dt.date(2026, 7, 1), "at": dt.datetime(2026, 7, 1, 6, 0, tzinfo=dt.UTC)})
     assert json.loads(capsys.readouterr().out) == {"amount": "0.100", "due": "2026-07-01", "at": "2026-07-01T06:00:00+00:00"}
+
+
+def test_money_in_json_has_the_decimals_of_the_currency_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    published = Decimal("12.500")
+    rows = [{"currency": currency, "paid_amount": published, "kept_rate": Decimal("0.5000")} for currency in ("USD", "KWD")]
+    output.print_json({"rows": rows, "amount": published})
+    assert json.loads(capsys.readouterr().out) == {
+        "rows": [
+            {"currency": "USD", "paid_amount": "12.50", "kept_rate": "0.5000"},
+            {"currency": "KWD", "paid_amount": "12.500", "kept_rate": "0.5000"},
+        ],
+        "amount": "12.500",
+    }

@@ -1,4 +1,4 @@
-"""Terms in words before anybody decides on them: the schedule they make, what policy says, and what stands out."""
+"""Terms in words before anybody decides on them: the schedule they make, what policy says, and what stands out. For every shell."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from ptp_pipeline.cli import output
+from ptp_pipeline.domain.money import format_amount, format_plain
+from ptp_pipeline.domain.text import visible
 
 if TYPE_CHECKING:
     from ptp_pipeline.domain.policy import Policy
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ptp_pipeline.warehouse.schedule import ScheduledInstallment
 
 _TERMS = ("agreed_on", "frequency", "installment_count", "first_due_date")
+SCHEDULE = ["#", "due", "amount", ""]  # columns of `schedule_rows`
 _LINES = 6  # a schedule of more lines is shown from both ends
 _FAR_ABOVE = 3  # times the median of its kind and currency
 
@@ -41,13 +43,13 @@ def _as_mapping(item: Any) -> dict[str, Any]:
 def terms_in_words(terms: "Terms") -> str:
     """`1,200.00 USD less 100.00 USD discount, 200.00 USD down, 3 monthly installments from 2026-07-01`."""
     currency = terms.currency
-    words = [output.minor_money(terms.total_minor, currency)]
+    words = [format_amount(terms.total_minor or 0, currency)]
     if terms.discount_minor:
-        words[0] += f" less {output.minor_money(terms.discount_minor, currency)} discount"
+        words[0] += f" less {format_amount(terms.discount_minor, currency)} discount"
     if terms.kind == "repeating_promise":
-        words.append(f"{output.minor_money(terms.amount_minor, currency)} {terms.frequency}")
+        words.append(f"{format_amount(terms.amount_minor, currency)} {terms.frequency}")
     if terms.down_payment_minor:
-        words.append(f"{output.minor_money(terms.down_payment_minor, currency)} down")
+        words.append(f"{format_amount(terms.down_payment_minor, currency)} down")
     count = terms.installment_count or 1
     if terms.frequency == "once":
         words.append(f"due {terms.first_due_date}")
@@ -61,23 +63,15 @@ def terms_in_words(terms: "Terms") -> str:
 def schedule_rows(schedule: "Sequence[ScheduledInstallment]", currency: str) -> list[list[Any]]:
     """The schedule as table rows; a long one shows its two ends."""
     rows = [
-        [i.sequence, i.due_date, output.minor_money(i.amount_minor, currency), "down payment" if i.is_down_payment else ""]
-        for i in schedule
+        [i.sequence, i.due_date, format_amount(i.amount_minor, currency), "down payment" if i.is_down_payment else ""] for i in schedule
     ]
     if len(rows) <= _LINES:
         return rows
     return [*rows[: _LINES - 2], ["…", f"{len(rows) - _LINES + 1} more", "", ""], rows[-1]]
 
 
-def print_schedule(schedule: "Sequence[ScheduledInstallment]", currency: str) -> None:
-    """The schedule on the screen."""
-    output.table(["#", "due", "amount", ""], schedule_rows(schedule, currency))
-
-
 def schedule_document(schedule: "Sequence[ScheduledInstallment]", currency: str) -> list[dict[str, Any]]:
     """The schedule for --json."""
-    from ptp_pipeline.domain.money import format_plain
-
     return [
         {
             "sequence": i.sequence,
@@ -127,14 +121,14 @@ def previews(settings: "Settings", pending: "Sequence[PendingItem]", policy: "Po
         hours = round(waited.total_seconds() / 3600, 1)
         rationale = item.reason or (item.note if item.version == 1 else "")
         lines = [
-            f"{terms_in_words(item.terms)}; agreed on {item.terms.agreed_on}, logged by {output.visible(item.logged_by)}",
+            f"{terms_in_words(item.terms)}; agreed on {item.terms.agreed_on}, logged by {visible(item.logged_by)}",
             f"Waiting for {hours:g} business hours",
-            *([f"Why: {output.visible(rationale)}"] if rationale else []),
+            *([f"Why: {visible(rationale)}"] if rationale else []),
             *changes_in_words(told, in_force=item.in_force is not None, replaces=item.replaces),
             exposure_in_words(item.customer_id, exposure, item.terms.currency),
         ]
         if (balance := item.standing.balance_minor) is not None:
-            lines.append(f"The customer owes {output.minor_money(balance, item.terms.currency)} in all.")
+            lines.append(f"The customer owes {format_amount(balance, item.terms.currency)} in all.")
         shown.append(Preview(schedule, told, exposure, hours, lines))
     return shown
 
@@ -180,19 +174,15 @@ def _exposure(item: "PendingItem", policy: "Policy") -> Exposure:
 
 def exposure_in_words(customer_id: str, exposure: Exposure, currency: str) -> str:
     """`Exposure of C-1: 500.00 USD available, 100.00 USD in process, 400.00 USD used; a supervisor's cap is 1,000.00 USD`."""
-    used, waiting = (output.minor_money(amount, currency) for amount in (exposure.used, exposure.in_process))
+    used, waiting = (format_amount(amount, currency) for amount in (exposure.used, exposure.in_process))
     if exposure.cap is None or exposure.available is None:
-        return f"Exposure of {output.visible(customer_id)}: {waiting} in process, {used} used; there is no cap"
-    available, cap = output.minor_money(exposure.available, currency), output.minor_money(exposure.cap, currency)
-    return (
-        f"Exposure of {output.visible(customer_id)}: {available} available, {waiting} in process, {used} used; a supervisor's cap is {cap}"
-    )
+        return f"Exposure of {visible(customer_id)}: {waiting} in process, {used} used; there is no cap"
+    available, cap = format_amount(exposure.available, currency), format_amount(exposure.cap, currency)
+    return f"Exposure of {visible(customer_id)}: {available} available, {waiting} in process, {used} used; a supervisor's cap is {cap}"
 
 
 def exposure_document(exposure: Exposure, currency: str) -> dict[str, str | None]:
     """The exposure for --json."""
-    from ptp_pipeline.domain.money import format_plain
-
     return {name: None if amount is None else format_plain(amount, currency) for name, amount in vars(exposure).items()}
 
 
@@ -219,7 +209,7 @@ def preview_pending(settings: "Settings", pending: "Sequence[PendingItem]", poli
             "",
             "| # | due | amount | |",
             "|--:|---|--:|---|",
-            *("| " + " | ".join(output.visible(cell) for cell in row) + " |" for row in schedule_rows(preview.schedule, terms.currency)),
+            *("| " + " | ".join(visible(cell) for cell in row) + " |" for row in schedule_rows(preview.schedule, terms.currency)),
         ]
         sections.append("\n".join(lines))
     return sections
@@ -227,7 +217,7 @@ def preview_pending(settings: "Settings", pending: "Sequence[PendingItem]", poli
 
 def _markdown(text: str) -> str:
     """Names come from customers' files; they must not write Markdown of their own."""
-    return "".join("\\" + char if char in "\\`*_{}[]()#+!|<>~" else char for char in output.visible(text))
+    return "".join("\\" + char if char in "\\`*_{}[]()#+!|<>~" else char for char in visible(text))
 
 
 def totals(pending: "Sequence[PendingItem]") -> list[list[Any]]:
@@ -235,7 +225,7 @@ def totals(pending: "Sequence[PendingItem]") -> list[list[Any]]:
     groups: Mapping[tuple[str, str], list[int]] = defaultdict(list)
     for item in pending:
         groups[item.terms.kind.replace("_", " "), item.terms.currency].append(item.terms.total_minor or 0)
-    return [[kind, len(amounts), output.minor_money(sum(amounts), currency)] for (kind, currency), amounts in sorted(groups.items())]
+    return [[kind, len(amounts), format_amount(sum(amounts), currency)] for (kind, currency), amounts in sorted(groups.items())]
 
 
 def outliers(pending: "Sequence[PendingItem]", policy: "Policy") -> list[tuple["PendingItem", str]]:

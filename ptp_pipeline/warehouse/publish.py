@@ -365,20 +365,23 @@ def attach_earlier(con: "duckdb.DuckDBPyConnection", folder: Path) -> bool:
 
 @contextmanager
 def new_transitions(settings: Settings, build: Build, known: str = "", known_digest: str = "") -> Iterator[Path]:
-    """A Parquet file of the build's transitions that the build `known` does not have: all of them when that one is not there.
+    """A CSV file of the build's transitions that the build `known` does not have: all of them when that one is not there.
+
+    It has the columns that the ledger keeps, without a header.
 
     `known` must be one whose transitions the ledger has: the last that was *recorded*, not the last that was published. A run that was
     killed between the two left a build whose transitions nobody appended.
     """
     with beside(settings, build, known, known_digest) as (con, folder, is_known):
-        target = folder / "transitions.parquet"
-        offered = _NOT_KNOWN if is_known else "from built.transitions"
-        con.execute(f"copy ({offered}) to {sql_text(target)} (format parquet, compression snappy)")
+        target = folder / "transitions.csv"
+        offered = f"({_NOT_KNOWN})" if is_known else "built.transitions"
+        con.execute(f"copy (select {_RECORDED} from {offered}) to {sql_text(target)} (format csv, header false)")
         con.close()
         yield target
 
 
 _TRANSITION = "commitment_id, version, sequence, effective_on, to_state, from_state"
+_RECORDED = "commitment_id, version, sequence, from_state, to_state, effective_on, cause, figures"
 # Nearly all days are the same in both: only the rows of days that differ are compared one by one.
 _NOT_KNOWN = f"""
 with before as (

@@ -29,12 +29,12 @@ from ptp_pipeline.warehouse.models import (
     Model,
     TableStats,
     Warehouse,
+    columns_of,
     connect,
     create_table,
     sql_text,
     stage_models,
     stored_table,
-    table_stats,
 )
 from ptp_pipeline.warehouse.sentences import sentences_of
 from ptp_pipeline.warehouse.spreadsheets import write_xlsx
@@ -68,6 +68,8 @@ RUN_INFO = {
 }
 # What a table's column says about whose row it is. `whole` tables are made anew in every build.
 BY_CUSTOMER, WHOLE = "customer_id", "whole"
+# Whose rows an increment replaces. Rows of nobody (a decision on a payment that is not in the book) are in every one.
+THEIRS = "(customer_id is null or customer_id in (from scope))"
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Draft:
 
     def stats(self) -> dict[str, TableStats]:
         """Rows and columns of every table."""
-        return {m.table: table_stats(self.con, f"built.{m.table}") for m in _kept_models()}
+        return {table: TableStats(found.rows, columns_of(self.con, f"built.{table}")) for table, found in self.digests.items()}
 
     def violations(self) -> list[Violation]:
         """The checks of the published stage over these tables, also those that hold."""
@@ -332,11 +334,12 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
 
 @contextmanager
 def beside(
-    settings: Settings, build: Build, known: str = "", known_digest: str = ""
-) -> Iterator[tuple["duckdb.DuckDBPyConnection", Path, bool]]:
+    settings: Settings, build: Build, known: str = "", known_digest: str = "", scope: "increment.Scope | None" = None
+) -> Iterator[tuple["duckdb.DuckDBPyConnection", Path, bool, str]]:
     """A connection to a build as `built` and an earlier one as `known`, and a folder for what comes of it.
 
-    The last value tells whether the earlier one is there: false when it is the same, was removed, or does not open any more.
+    The third value tells whether the earlier one is there: false when it is the same, was removed, or does not open any more. The last is
+    a condition that all rows meet which can be different: of some customers, if `scope` made the build from that very one.
     """
     earlier = settings.published(build.org) / known
     folder = Warehouse(settings, build.org).fresh_dir("beside")
@@ -344,7 +347,12 @@ def beside(
     try:
         con.execute(f"attach {sql_text(build.path / DATABASE)} as built (read_only)")
         is_known = bool(known) and known != build.build_id and _manifest(earlier).get("digest") == known_digest != ""
-        yield con, folder, is_known and attach_earlier(con, earlier)
+        is_known = is_known and attach_earlier(con, earlier)
+        concerned = "true"
+        if is_known and scope and (scope.base, scope.base_digest) == (known, known_digest):
+            con.execute(f"create temp table scope as from read_parquet({sql_text(increment.customers_file(settings, build.org))})")
+            concerned = THEIRS
+        yield con, folder, is_known, concerned
     finally:
         con.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -364,7 +372,9 @@ def attach_earlier(con: "duckdb.DuckDBPyConnection", folder: Path) -> bool:
 
 
 @contextmanager
-def new_transitions(settings: Settings, build: Build, known: str = "", known_digest: str = "") -> Iterator[Path]:
+def new_transitions(
+    settings: Settings, build: Build, known: str = "", known_digest: str = "", scope: "increment.Scope | None" = None
+) -> Iterator[Path]:
     """A CSV file of the build's transitions that the build `known` does not have: all of them when that one is not there.
 
     It has the columns that the ledger keeps, without a header.
@@ -372,9 +382,9 @@ def new_transitions(settings: Settings, build: Build, known: str = "", known_dig
     `known` must be one whose transitions the ledger has: the last that was *recorded*, not the last that was published. A run that was
     killed between the two left a build whose transitions nobody appended.
     """
-    with beside(settings, build, known, known_digest) as (con, folder, is_known):
+    with beside(settings, build, known, known_digest, scope) as (con, folder, is_known, concerned):
         target = folder / "transitions.csv"
-        offered = f"({_NOT_KNOWN})" if is_known else "built.transitions"
+        offered = f"({_NOT_KNOWN.format(concerned=concerned)})" if is_known else "built.transitions"
         con.execute(f"copy (select {_RECORDED} from {offered}) to {sql_text(target)} (format csv, header false)")
         con.close()
         yield target
@@ -385,11 +395,11 @@ _RECORDED = "commitment_id, version, sequence, from_state, to_state, effective_o
 # Nearly all days are the same in both: only the rows of days that differ are compared one by one.
 _NOT_KNOWN = f"""
 with before as (
-    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from known.transitions group by all
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from known.transitions where {{concerned}} group by all
 ),
 
 now as (
-    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.transitions group by all
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.transitions where {{concerned}} group by all
 ),
 
 changed as (
@@ -398,8 +408,10 @@ changed as (
 )
 
 select t.* from built.transitions t
-anti join (select {_TRANSITION} from known.transitions where effective_on in (from changed)) k using ({_TRANSITION})
-where t.effective_on in (from changed)
+anti join (
+    select {_TRANSITION} from known.transitions where {{concerned}} and effective_on in (from changed)
+) k using ({_TRANSITION})
+where {{concerned}} and t.effective_on in (from changed)
 """
 
 
@@ -429,7 +441,7 @@ def build_digest(con: "duckdb.DuckDBPyConnection", digests: Mapping[str, TableDi
     """One digest of all tables, with the names and types of their columns. Needs them as `built.<table>`."""
     lines = []
     for table, found in sorted(digests.items()):
-        columns = " ".join(f"{name}:{kind}" for name, kind in table_stats(con, f"built.{table}").columns)
+        columns = " ".join(f"{name}:{kind}" for name, kind in columns_of(con, f"built.{table}"))
         lines.append(f"{table} {columns} {found.rows} {found.hashes}")
     return sha256("\n".join(lines).encode()).hexdigest()
 
@@ -452,7 +464,7 @@ def _kept_models() -> list[Model]:
 
 def _stored_columns(con: "duckdb.DuckDBPyConnection", table: str, relation: str) -> list[str]:
     """Columns of a published table that are stored, in order."""
-    return [f'"{column}"' for column, _ in table_stats(con, relation).columns if column not in sentences_of(table)]
+    return [f'"{column}"' for column, _ in columns_of(con, relation) if column not in sentences_of(table)]
 
 
 def _fresh_folder(settings: Settings, answer: Answer) -> Path:
@@ -479,16 +491,12 @@ def _make(con: "duckdb.DuckDBPyConnection", model: Model) -> None:
 
 
 def _replace_rows(con: "duckdb.DuckDBPyConnection", model: Model) -> TableDigest:
-    """Put the rows of `published.<table>` in the place of those customers' rows in the file. Returns what that does to the digest.
-
-    Rows of nobody (a decision on a payment that is not in the book) are in every delta.
-    """
+    """Put the rows of `published.<table>` in the place of those customers' rows in the file. Returns what that does to the digest."""
     built, fresh = f"built.{model.table}", f"published.{model.table}"
-    theirs = "customer_id is null or customer_id in (from scope)"
-    change = table_digest(con, model.table, fresh) - table_digest(con, model.table, built, theirs)
+    change = table_digest(con, model.table, fresh) - table_digest(con, model.table, built, THEIRS)
     columns = ", ".join(_stored_columns(con, model.table, built))
     kept_in = stored_table(built) if model.sentences else built
-    con.execute(f"delete from {kept_in} where {theirs}")
+    con.execute(f"delete from {kept_in} where {THEIRS}")
     con.execute(f"insert into {kept_in} ({columns}) select {columns} from {fresh} order by {order_of(model)}")
     return change
 
@@ -598,7 +606,7 @@ def _write_files(con: "duckdb.DuckDBPyConnection", folder: Path, tables: Mapping
         if rows <= most_rows:
             con.execute(f"copy built.{table} to {sql_text(folder / 'tables' / f'{table}.parquet')} (format parquet, compression zstd)")
         if rows <= most_rows or table in REPORTS:
-            text = [column for column, kind in table_stats(con, f"built.{table}").columns if kind == "VARCHAR"]
+            text = [column for column, kind in columns_of(con, f"built.{table}") if kind == "VARCHAR"]
             guarded = ", ".join(f'{guard_sql(_quoted(c))} as "{c}"' for c in text)
             replaced = f" replace ({guarded})" if guarded else ""
             target = sql_text(folder / "reports" / f"{table}.csv")
@@ -628,9 +636,9 @@ def _write_run_info(con: "duckdb.DuckDBPyConnection", info: Mapping[str, object]
 def _comment(con: "duckdb.DuckDBPyConnection", table: str, description: str, columns: Mapping[str, str]) -> None:
     """Keep the data dictionary inside the file, where every client shows it."""
     kind = "view" if sentences_of(table.rsplit(".", 1)[1]) else "table"
-    con.execute(f"comment on {kind} {table} is {sql_text(description)}")
-    for column, meaning in columns.items():
-        con.execute(f'comment on column {table}."{column}" is {sql_text(meaning)}')
+    said = [f"comment on {kind} {table} is {sql_text(description)}"]
+    said += [f'comment on column {table}."{column}" is {sql_text(meaning)}' for column, meaning in columns.items()]
+    con.execute("; ".join(["begin", *said, "commit"]))  # at once: each would be a write to disk of its own
 
 
 def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, fresh: Path, as_of: date) -> str:

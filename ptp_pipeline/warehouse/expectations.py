@@ -2,9 +2,12 @@
 
 Says in a form analysts can read what they may rely on. Sums over several tables and everything that must hold for millions of rows
 is SQL in sql/warehouse/checks: this runs on pandas frames, which lose decimals and cost memory, so it looks at values, not at sums.
+An increment replaces a few rows of a build that met its expectations: `unmet` holds those rows, all of them, against the same
+expectations in SQL. Loading Great Expectations alone takes longer than making them.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +163,36 @@ def validate(con: "duckdb.DuckDBPyConnection", schema: str, docs: Path | None = 
         for picture in (docs / "static" / "images").glob("*.gif"):
             picture.unlink()
     return Validation(count, failures, notes)
+
+
+# What rows break an expectation by, as DuckDB says it; each gives a number of rows. NULL is no value: only the first asks for one.
+_BROKEN_BY = {
+    "ExpectColumnValuesToNotBeNull": 'count(*) filter (where "{column}" is null)',
+    "ExpectColumnValuesToBeInSet": 'count(*) filter (where not list_contains({value_set}, "{column}"))',
+    "ExpectColumnValuesToBeBetween": 'count(*) filter (where "{column}" < {min_value} or "{column}" > {max_value})',
+    "ExpectColumnValuesToMatchRegex": "count(*) filter (where not regexp_matches(\"{column}\", '{regex}'))",
+    "ExpectColumnValuesToBeUnique": 'count("{column}") - count(distinct "{column}")',
+    "ExpectCompoundColumnsToBeUnique": "count(*) - count(distinct ({columns}))",
+    "ExpectTableRowCountToEqual": "abs(count(*) - {value})",
+}
+
+
+def unmet(con: "duckdb.DuckDBPyConnection", schema: str, where: Mapping[str, str]) -> list[Failure]:
+    """The expectations that rows of `<schema>.<table>` do not meet: those that `where` says of a table, or all of it."""
+    failures = []
+    for table, expectations in EXPECTATIONS.items():
+        counts = ", ".join(_broken_by(name, kwargs) for name, kwargs in expectations)
+        found = con.execute(f"select {counts} from {schema}.{table} where {where.get(table, 'true')}").fetchall()[0]
+        for (name, kwargs), count in zip(expectations, found, strict=True):
+            if count:
+                columns = kwargs.get("column") or ", ".join(kwargs.get("column_list", []))
+                failures.append(Failure(table, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(), columns, count, []))
+    return failures
+
+
+def _broken_by(name: str, kwargs: Mapping[str, Any]) -> str:
+    limits = {"max_value": "null"} | {key: "null" if value is None else value for key, value in kwargs.items()}
+    return _BROKEN_BY[name].format(**limits, columns=", ".join(f'"{column}"' for column in kwargs.get("column_list", [])))
 
 
 def _context(docs: Path | None) -> Any:

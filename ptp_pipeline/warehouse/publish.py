@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse import increment
 from ptp_pipeline.warehouse.checks import Violation, run_checks
-from ptp_pipeline.warehouse.expectations import Validation
+from ptp_pipeline.warehouse.expectations import EXPECTATIONS, Validation, unmet
 from ptp_pipeline.warehouse.expectations import validate as validate_tables
 from ptp_pipeline.warehouse.models import (
     Model,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 STORAGE_VERSION = "v1.5.0"
 DATABASE = "ptp.duckdb"
 MANIFEST = "build.json"
+DOCS = "data_docs"
 SPREADSHEETS = ("plan_status", "scorecard_customer", "scorecard_owner")
 # What people open without a query: these are written as CSV however long they are.
 REPORTS = (*SPREADSHEETS, "broken_promises", "unmatched_payments", "quarantine", "files", "run_info")
@@ -127,6 +128,7 @@ class Draft:
     folder: Path
     con: "duckdb.DuckDBPyConnection"
     digests: dict[str, TableDigest]
+    base: Path | None = None
 
     def stats(self) -> dict[str, TableStats]:
         """Rows and columns of every table."""
@@ -260,7 +262,7 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
                 _make(con, model)
                 digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
         con.execute("drop table built.run_info")
-        yield Draft(settings, answer, folder, con, digests)
+        yield Draft(settings, answer, folder, con, digests, source)
     finally:
         con.close()
 
@@ -286,7 +288,7 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     _write_run_info(written.con, info)
     tables = {**{name: found.rows for name, found in written.digests.items()}, "run_info": 1}
     notes = _write_files(written.con, folder, tables, settings.table_file_rows, answer.as_of)
-    validation = validate_tables(written.con, "built", folder / "data_docs") if validate else None
+    validation = _validated(written) if validate else None
     written.con.execute("detach built")
     build_id = _free_name(root, f"{answer.as_of}-{re.sub(r'[^A-Za-z0-9]', '', answer.run_id)[:8] or 'run'}")
     is_current = (validation is None or validation.passed) and (
@@ -330,6 +332,23 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     if is_current:
         _point_current_at(root, build_id)
     return build
+
+
+def _validated(written: Draft) -> Validation:
+    """Great Expectations over a build made whole. Of an increment only rows that are new are held against the same expectations.
+
+    The pages stay those of the build made whole, unless there is something to show.
+    """
+    docs = written.folder / DOCS
+    if written.base is None or not (written.base / DOCS).exists():
+        return validate_tables(written.con, "built", docs)
+    failures = unmet(written.con, "built", {m.table: THEIRS for m in _kept_models() if m.scope == BY_CUSTOMER})
+    if failures:
+        shown = validate_tables(written.con, "built", docs)
+        return replace(shown, failures=failures + shown.failures)
+    shutil.copytree(written.base / DOCS, docs, copy_function=increment.same_file)
+    count = sum(len(of_table) for of_table in EXPECTATIONS.values())
+    return Validation(count, [], ["The Data Docs are those of the last build made whole; all rows that are new since meet the same."])
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse import increment
 from ptp_pipeline.warehouse.checks import Violation, run_checks
-from ptp_pipeline.warehouse.expectations import EXPECTATIONS, Validation, unmet
+from ptp_pipeline.warehouse.expectations import EXPECTATIONS, Failure, Validation, unmet
 from ptp_pipeline.warehouse.expectations import validate as validate_tables
 from ptp_pipeline.warehouse.models import (
     Model,
@@ -121,7 +121,10 @@ class Answer:
 
 @dataclass
 class Draft:
-    """A build that is written but not in place: nobody sees it yet. Its tables are open in `con`, as `built.<table>`."""
+    """A build that is written but not in place: nobody sees it yet. Its tables are open in `con`, as `built.<table>`.
+
+    One made from another has that one as its `base`, and knows what its customers' new rows do not meet.
+    """
 
     settings: Settings
     answer: Answer
@@ -129,6 +132,7 @@ class Draft:
     con: "duckdb.DuckDBPyConnection"
     digests: dict[str, TableDigest]
     base: Path | None = None
+    unmet: list[Failure] = field(default_factory=list)
 
     def stats(self) -> dict[str, TableStats]:
         """Rows and columns of every table."""
@@ -250,6 +254,7 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
         for model in models:
             if model.is_kept and model.scope == BY_CUSTOMER:
                 digests[model.table] += _replace_rows(con, model)
+        failures = unmet(con, "published", _by_customer())
         con.execute("drop schema published cascade; create schema published")
         _suggest(con, Warehouse(settings, answer.org))
         for model in models:
@@ -262,7 +267,7 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
                 _make(con, model)
                 digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
         con.execute("drop table built.run_info")
-        yield Draft(settings, answer, folder, con, digests, source)
+        yield Draft(settings, answer, folder, con, digests, source, failures)
     finally:
         con.close()
 
@@ -342,7 +347,7 @@ def _validated(written: Draft) -> Validation:
     docs = written.folder / DOCS
     if written.base is None or not (written.base / DOCS).exists():
         return validate_tables(written.con, "built", docs)
-    failures = unmet(written.con, "built", {m.table: THEIRS for m in _kept_models() if m.scope == BY_CUSTOMER})
+    failures = written.unmet + unmet(written.con, "built", EXPECTATIONS.keys() - _by_customer())
     if failures:
         shown = validate_tables(written.con, "built", docs)
         return replace(shown, failures=failures + shown.failures)
@@ -402,15 +407,20 @@ def new_transitions(
     killed between the two left a build whose transitions nobody appended.
     """
     with beside(settings, build, known, known_digest, scope) as (con, folder, is_known, concerned):
-        target = folder / "transitions.csv"
-        offered = f"({_NOT_KNOWN.format(concerned=concerned)})" if is_known else "built.transitions"
-        con.execute(f"copy (select {_RECORDED} from {offered}) to {sql_text(target)} (format csv, header false)")
+        target, offered = folder / "transitions.csv", "built.stored.transitions"
+        if is_known:
+            # From what is stored: the sentences of the view would be made for every row before the few that are new are picked.
+            con.execute(f"create temp table fresh as {_NOT_KNOWN.format(concerned=concerned)}")
+            offered = "fresh"
+        words = {name: f"({said}) as {name}" for name, said in sentences_of("transitions").items()}
+        recorded = ", ".join(words.get(name, name) for name in _RECORDED)
+        con.execute(f"copy (select {recorded} from {offered}) to {sql_text(target)} (format csv, header false)")
         con.close()
         yield target
 
 
 _TRANSITION = "commitment_id, version, sequence, effective_on, to_state, from_state"
-_RECORDED = "commitment_id, version, sequence, from_state, to_state, effective_on, cause, figures"
+_RECORDED = ("commitment_id", "version", "sequence", "from_state", "to_state", "effective_on", "cause", "figures")
 # Nearly all days are the same in both: only the rows of days that differ are compared one by one.
 _NOT_KNOWN = f"""
 with before as (
@@ -418,7 +428,7 @@ with before as (
 ),
 
 now as (
-    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.transitions where {{concerned}} group by all
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.stored.transitions where {{concerned}} group by all
 ),
 
 changed as (
@@ -426,7 +436,7 @@ changed as (
     where b.rows is distinct from n.rows or b.hashes is distinct from n.hashes
 )
 
-select t.* from built.transitions t
+select t.* from built.stored.transitions t
 anti join (
     select {_TRANSITION} from known.transitions where {{concerned}} and effective_on in (from changed)
 ) k using ({_TRANSITION})
@@ -479,6 +489,10 @@ def _digest_method() -> str:
 
 def _kept_models() -> list[Model]:
     return [m for m in stage_models("published") if m.is_kept]
+
+
+def _by_customer() -> set[str]:
+    return {m.table for m in _kept_models() if m.scope == BY_CUSTOMER}
 
 
 def _stored_columns(con: "duckdb.DuckDBPyConnection", table: str, relation: str) -> list[str]:

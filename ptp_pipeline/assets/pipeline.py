@@ -172,7 +172,7 @@ def published(
     context: dg.AssetExecutionContext, config: Publication, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
 ) -> Results:
     from ptp_pipeline.ledger import audit
-    from ptp_pipeline.warehouse import increment, publish
+    from ptp_pipeline.warehouse import expectations, increment, publish
 
     ptp.progress("Publishing")
     params = ptp.warehouse(org_lock).params()
@@ -182,6 +182,8 @@ def published(
         org_lock, params["as_of"], context.run_id, datetime.now(UTC), params["ledger_position"], params["policy_version"], *head
     )
     scope = increment.current(ptp.settings, org_lock)
+    if scope is None:
+        expectations.load_ahead()
     with in_words(), publish.draft_of(ptp.settings, answer, scope) as draft:
         yield from results("published", draft.stats())
         checks = list(check_results("published", draft.violations()))

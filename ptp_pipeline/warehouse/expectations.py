@@ -10,7 +10,9 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -144,6 +146,16 @@ class Validation:
         return not self.failures
 
 
+def load_ahead() -> None:
+    """Load Great Expectations beside what is done meanwhile: it takes three seconds, and DuckDB leaves Python alone when it works."""
+    Thread(target=_great_expectations, daemon=True).start()
+
+
+def _great_expectations() -> Any:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before it is loaded: it says nothing to its maker's servers
+    return import_module("great_expectations")
+
+
 def validate(con: "duckdb.DuckDBPyConnection", schema: str, docs: Path | None = None) -> Validation:
     """Validate the published tables `<schema>.<table>` of a connection; Data Docs go as HTML into `docs` unless None."""
     context = _context(docs)
@@ -198,9 +210,8 @@ def _broken_by(name: str, kwargs: Mapping[str, Any]) -> str:
 
 
 def _context(docs: Path | None) -> Any:
-    """An ephemeral context that says nothing to its maker's servers and writes its site where we want it."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
+    """An ephemeral context that writes its site where we want it."""
+    gx = _great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -50,6 +51,8 @@ def keep_connections(instance: "DagsterInstance") -> None:
         return
     _KEEPING.add(instance)
     instance.optimize_for_webserver(statement_timeout=120_000, pool_recycle=3600, max_overflow=20)
+    storage = instance.event_log_storage
+    storage.has_table = cache(storage.has_table)  # type: ignore[attr-defined] # asked of the catalogue 340 times in a run; tables stay
 
 
 def end_dead_runs(instance: "DagsterInstance", ledger: Ledger, now: datetime) -> list[str]:

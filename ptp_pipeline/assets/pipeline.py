@@ -172,7 +172,7 @@ def published(
     context: dg.AssetExecutionContext, config: Publication, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
 ) -> Results:
     from ptp_pipeline.ledger import audit
-    from ptp_pipeline.warehouse import increment, publish
+    from ptp_pipeline.warehouse import expectations, increment, publish
 
     ptp.progress("Publishing")
     params = ptp.warehouse(org_lock).params()
@@ -182,6 +182,8 @@ def published(
         org_lock, params["as_of"], context.run_id, datetime.now(UTC), params["ledger_position"], params["policy_version"], *head
     )
     scope = increment.current(ptp.settings, org_lock)
+    if scope is None:
+        expectations.load_ahead()
     with in_words(), publish.draft_of(ptp.settings, answer, scope) as draft:
         yield from results("published", draft.stats())
         checks = list(check_results("published", draft.violations()))
@@ -190,7 +192,7 @@ def published(
             raise dg.Failure(f"Nothing was published: {', '.join(map(str, broken))} does not hold.", allow_retries=False)
         build = publish.place(draft, make_current=config.make_current)
     if build.is_current:
-        _record(ptp, build, params["ledger_position"])
+        _record(ptp, build, params["ledger_position"], scope)
     publish.remove_old(ptp.settings, build)
     yield dg.MaterializeResult(
         asset_key=BUILD,
@@ -205,7 +207,7 @@ def published(
     )
 
 
-def _record(ptp: Ptp, build: "Build", ledger_position: int) -> None:
+def _record(ptp: Ptp, build: "Build", ledger_position: int, scope: "Scope | None") -> None:
     """Append what the run found. After `current` moved: a crash in between leaves the ledger asking for another run.
 
     Only what the last recorded build did not have is offered. That its transitions were appended is sure: both are one transaction.
@@ -216,9 +218,9 @@ def _record(ptp: Ptp, build: "Build", ledger_position: int) -> None:
 
     with ptp.ledger.transaction(build.org, PIPELINE) as tx:
         known = builds.latest(tx)
-        with new_transitions(ptp.settings, build, *((known.build_id, known.digest) if known else ())) as found:
+        with new_transitions(ptp.settings, build, *((known.build_id, known.digest) if known else ("", "")), scope) as found:
             transitions.append(tx, found, build.run_id)
         before = positions.source(tx)
-        with changed_positions(ptp.settings, build, *((before.build_id, before.digest) if before else ())) as changes:
+        with changed_positions(ptp.settings, build, *((before.build_id, before.digest) if before else ("", "")), scope) as changes:
             positions.record(tx, changes.files, positions.Source(build.build_id, build.digest, build.as_of), is_whole=changes.is_whole)
         builds.record(tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, ledger_position, build.evidence)

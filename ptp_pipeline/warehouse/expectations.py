@@ -2,12 +2,17 @@
 
 Says in a form analysts can read what they may rely on. Sums over several tables and everything that must hold for millions of rows
 is SQL in sql/warehouse/checks: this runs on pandas frames, which lose decimals and cost memory, so it looks at values, not at sums.
+An increment replaces a few rows of a build that met its expectations: `unmet` holds those rows, all of them, against the same
+expectations in SQL. Loading Great Expectations alone takes longer than making them.
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -141,6 +146,16 @@ class Validation:
         return not self.failures
 
 
+def load_ahead() -> None:
+    """Load Great Expectations beside what is done meanwhile: it takes three seconds, and DuckDB leaves Python alone when it works."""
+    Thread(target=_great_expectations, daemon=True).start()
+
+
+def _great_expectations() -> Any:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # before it is loaded: it says nothing to its maker's servers
+    return import_module("great_expectations")
+
+
 def validate(con: "duckdb.DuckDBPyConnection", schema: str, docs: Path | None = None) -> Validation:
     """Validate the published tables `<schema>.<table>` of a connection; Data Docs go as HTML into `docs` unless None."""
     context = _context(docs)
@@ -162,10 +177,41 @@ def validate(con: "duckdb.DuckDBPyConnection", schema: str, docs: Path | None = 
     return Validation(count, failures, notes)
 
 
+# What rows break an expectation by, as DuckDB says it; each gives a number of rows. NULL is no value: only the first asks for one.
+_BROKEN_BY = {
+    "ExpectColumnValuesToNotBeNull": 'count(*) filter (where "{column}" is null)',
+    "ExpectColumnValuesToBeInSet": 'count(*) filter (where not list_contains({value_set}, "{column}"))',
+    "ExpectColumnValuesToBeBetween": 'count(*) filter (where "{column}" < {min_value} or "{column}" > {max_value})',
+    "ExpectColumnValuesToMatchRegex": "count(*) filter (where not regexp_matches(\"{column}\", '{regex}'))",
+    "ExpectColumnValuesToBeUnique": 'count("{column}") - count(distinct "{column}")',
+    "ExpectCompoundColumnsToBeUnique": "count(*) - count(distinct ({columns}))",
+    "ExpectTableRowCountToEqual": "abs(count(*) - {value})",
+}
+
+
+def unmet(con: "duckdb.DuckDBPyConnection", schema: str, tables: Collection[str]) -> list[Failure]:
+    """The expectations that rows of these tables of a schema do not meet, whichever row it is."""
+    failures = []
+    for table, expectations in EXPECTATIONS.items():
+        if table not in tables:
+            continue
+        counts = ", ".join(_broken_by(name, kwargs) for name, kwargs in expectations)
+        found = con.execute(f"select {counts} from {schema}.{table}").fetchall()[0]
+        for (name, kwargs), count in zip(expectations, found, strict=True):
+            if count:
+                columns = kwargs.get("column") or ", ".join(kwargs.get("column_list", []))
+                failures.append(Failure(table, re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(), columns, count, []))
+    return failures
+
+
+def _broken_by(name: str, kwargs: Mapping[str, Any]) -> str:
+    limits = {"max_value": "null"} | {key: "null" if value is None else value for key, value in kwargs.items()}
+    return _BROKEN_BY[name].format(**limits, columns=", ".join(f'"{column}"' for column in kwargs.get("column_list", [])))
+
+
 def _context(docs: Path | None) -> Any:
-    """An ephemeral context that says nothing to its maker's servers and writes its site where we want it."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx
+    """An ephemeral context that writes its site where we want it."""
+    gx = _great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")

@@ -255,7 +255,7 @@ def _cut_out(settings: Settings, org: str, base: Base, concerned: Sequence[str])
         for stage in CUT:
             fresh = target.fresh_dir(stage)
             for table in _WHOLE.get(stage, ()):
-                _same_file(root.stage_dir(stage) / f"{table}.parquet", fresh / f"{table}.parquet")
+                same_file(root.stage_dir(stage) / f"{table}.parquet", fresh / f"{table}.parquet")
             for name, rows in _PARTS.items():
                 if name.startswith(f"{stage}."):
                     path = sql_text(fresh / f"{name.split('.')[1]}.parquet")
@@ -284,7 +284,8 @@ def _close(con: "duckdb.DuckDBPyConnection", customers: Sequence[str], most: int
         con.execute("create or replace temp table latest as select unnest(?::varchar[]) as customer_id", [[row[0] for row in more]])
 
 
-def _same_file(source: Path, target: Path) -> None:
+def same_file(source: Path | str, target: Path | str) -> None:
+    """The same content under another name: a second link where the file system has them. Neither is ever written to again."""
     try:
         os.link(source, target)
     except OSError:  # a file system without hard links

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ptp_pipeline.domain.money import EXPONENTS, PUBLISHED_SCALE
 from ptp_pipeline.settings import Settings
+from ptp_pipeline.warehouse.increment import Scope
 from ptp_pipeline.warehouse.models import sql_text
 from ptp_pipeline.warehouse.publish import Build, beside
 
@@ -36,13 +37,15 @@ class Changes:
 
 
 @contextmanager
-def changed_positions(settings: Settings, build: Build, known: str = "", known_digest: str = "") -> Iterator[Changes]:
+def changed_positions(
+    settings: Settings, build: Build, known: str = "", known_digest: str = "", scope: Scope | None = None
+) -> Iterator[Changes]:
     """The positions of a build that differ from those of the build `known`; all of them when that one is not there any more."""
-    with beside(settings, build, known, known_digest) as (con, folder, is_known):
+    with beside(settings, build, known, known_digest, scope) as (con, folder, is_known, concerned):
         con.execute(f"create temp table divisors as from (values {_DIVISORS}) as t (currency, divisor)")
         changes = Changes({table: folder / f"{table}.csv" for table in _POSITIONS}, is_whole=not is_known)
         for table, (key, columns, relation) in _POSITIONS.items():
-            rows = f"select {columns} from {{}}.{relation} join divisors using (currency)"
+            rows = f"select {columns} from {{}}.{relation} join divisors using (currency) where {concerned}"
             con.execute(f"create or replace temp table now as {rows.format('built')}")
             con.execute(f"create or replace temp table before as {rows.format('known') if is_known else 'from now limit 0'}")
             changed = "from (from now except from before) select *, false"

@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -23,20 +23,21 @@ from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse import increment
 from ptp_pipeline.warehouse.checks import Violation, run_checks
-from ptp_pipeline.warehouse.expectations import Validation
+from ptp_pipeline.warehouse.expectations import EXPECTATIONS, Failure, Validation, unmet
 from ptp_pipeline.warehouse.expectations import validate as validate_tables
 from ptp_pipeline.warehouse.models import (
     Model,
     TableStats,
     Warehouse,
+    columns_of,
     connect,
     create_table,
     sql_text,
     stage_models,
     stored_table,
-    table_stats,
 )
 from ptp_pipeline.warehouse.sentences import sentences_of
+from ptp_pipeline.warehouse.spreadsheets import write_xlsx
 from ptp_pipeline.warehouse.suggestions import SUGGESTION_STEPS
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
 STORAGE_VERSION = "v1.5.0"
 DATABASE = "ptp.duckdb"
 MANIFEST = "build.json"
+DOCS = "data_docs"
 SPREADSHEETS = ("plan_status", "scorecard_customer", "scorecard_owner")
 # What people open without a query: these are written as CSV however long they are.
 REPORTS = (*SPREADSHEETS, "broken_promises", "unmatched_payments", "quarantine", "files", "run_info")
-# A sheet of this many rows takes half a minute to write and nobody reads it; the CSV has them all.
+# Nobody reads a sheet of more rows; the CSV has them all, and `ptp export` writes the sheet to whoever asks.
 SPREADSHEET_ROWS = 20_000
 # What a run found out about people's money: the audit trail keeps counts and digests of these, not their rows.
 AUDITED = ("allocations", "transitions")
@@ -67,6 +69,8 @@ RUN_INFO = {
 }
 # What a table's column says about whose row it is. `whole` tables are made anew in every build.
 BY_CUSTOMER, WHOLE = "customer_id", "whole"
+# Whose rows an increment replaces. Rows of nobody (a decision on a payment that is not in the book) are in every one.
+THEIRS = "(customer_id is null or customer_id in (from scope))"
 
 
 @dataclass(frozen=True)
@@ -117,17 +121,22 @@ class Answer:
 
 @dataclass
 class Draft:
-    """A build that is written but not in place: nobody sees it yet. Its tables are open in `con`, as `built.<table>`."""
+    """A build that is written but not in place: nobody sees it yet. Its tables are open in `con`, as `built.<table>`.
+
+    One made from another has that one as its `base`, and knows what its customers' new rows do not meet.
+    """
 
     settings: Settings
     answer: Answer
     folder: Path
     con: "duckdb.DuckDBPyConnection"
     digests: dict[str, TableDigest]
+    base: Path | None = None
+    unmet: list[Failure] = field(default_factory=list)
 
     def stats(self) -> dict[str, TableStats]:
         """Rows and columns of every table."""
-        return {m.table: table_stats(self.con, f"built.{m.table}") for m in _kept_models()}
+        return {table: TableStats(found.rows, columns_of(self.con, f"built.{table}")) for table, found in self.digests.items()}
 
     def violations(self) -> list[Violation]:
         """The checks of the published stage over these tables, also those that hold."""
@@ -245,6 +254,7 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
         for model in models:
             if model.is_kept and model.scope == BY_CUSTOMER:
                 digests[model.table] += _replace_rows(con, model)
+        failures = unmet(con, "published", _by_customer())
         con.execute("drop schema published cascade; create schema published")
         _suggest(con, Warehouse(settings, answer.org))
         for model in models:
@@ -257,7 +267,7 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
                 _make(con, model)
                 digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
         con.execute("drop table built.run_info")
-        yield Draft(settings, answer, folder, con, digests)
+        yield Draft(settings, answer, folder, con, digests, source, failures)
     finally:
         con.close()
 
@@ -283,7 +293,7 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     _write_run_info(written.con, info)
     tables = {**{name: found.rows for name, found in written.digests.items()}, "run_info": 1}
     notes = _write_files(written.con, folder, tables, settings.table_file_rows, answer.as_of)
-    validation = validate_tables(written.con, "built", folder / "data_docs") if validate else None
+    validation = _validated(written) if validate else None
     written.con.execute("detach built")
     build_id = _free_name(root, f"{answer.as_of}-{re.sub(r'[^A-Za-z0-9]', '', answer.run_id)[:8] or 'run'}")
     is_current = (validation is None or validation.passed) and (
@@ -329,13 +339,31 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     return build
 
 
+def _validated(written: Draft) -> Validation:
+    """Great Expectations over a build made whole. Of an increment only rows that are new are held against the same expectations.
+
+    The pages stay those of the build made whole, unless there is something to show.
+    """
+    docs = written.folder / DOCS
+    if written.base is None or not (written.base / DOCS).exists():
+        return validate_tables(written.con, "built", docs)
+    failures = written.unmet + unmet(written.con, "built", EXPECTATIONS.keys() - _by_customer())
+    if failures:
+        shown = validate_tables(written.con, "built", docs)
+        return replace(shown, failures=failures + shown.failures)
+    shutil.copytree(written.base / DOCS, docs, copy_function=increment.same_file)
+    count = sum(len(of_table) for of_table in EXPECTATIONS.values())
+    return Validation(count, [], ["The Data Docs are those of the last build made whole; all rows that are new since meet the same."])
+
+
 @contextmanager
 def beside(
-    settings: Settings, build: Build, known: str = "", known_digest: str = ""
-) -> Iterator[tuple["duckdb.DuckDBPyConnection", Path, bool]]:
+    settings: Settings, build: Build, known: str = "", known_digest: str = "", scope: "increment.Scope | None" = None
+) -> Iterator[tuple["duckdb.DuckDBPyConnection", Path, bool, str]]:
     """A connection to a build as `built` and an earlier one as `known`, and a folder for what comes of it.
 
-    The last value tells whether the earlier one is there: false when it is the same, was removed, or does not open any more.
+    The third value tells whether the earlier one is there: false when it is the same, was removed, or does not open any more. The last is
+    a condition that all rows meet which can be different: of some customers, if `scope` made the build from that very one.
     """
     earlier = settings.published(build.org) / known
     folder = Warehouse(settings, build.org).fresh_dir("beside")
@@ -343,7 +371,12 @@ def beside(
     try:
         con.execute(f"attach {sql_text(build.path / DATABASE)} as built (read_only)")
         is_known = bool(known) and known != build.build_id and _manifest(earlier).get("digest") == known_digest != ""
-        yield con, folder, is_known and attach_earlier(con, earlier)
+        is_known = is_known and attach_earlier(con, earlier)
+        concerned = "true"
+        if is_known and scope and (scope.base, scope.base_digest) == (known, known_digest):
+            con.execute(f"create temp table scope as from read_parquet({sql_text(increment.customers_file(settings, build.org))})")
+            concerned = THEIRS
+        yield con, folder, is_known, concerned
     finally:
         con.close()
         shutil.rmtree(folder, ignore_errors=True)
@@ -363,29 +396,39 @@ def attach_earlier(con: "duckdb.DuckDBPyConnection", folder: Path) -> bool:
 
 
 @contextmanager
-def new_transitions(settings: Settings, build: Build, known: str = "", known_digest: str = "") -> Iterator[Path]:
-    """A Parquet file of the build's transitions that the build `known` does not have: all of them when that one is not there.
+def new_transitions(
+    settings: Settings, build: Build, known: str = "", known_digest: str = "", scope: "increment.Scope | None" = None
+) -> Iterator[Path]:
+    """A CSV file of the build's transitions that the build `known` does not have: all of them when that one is not there.
+
+    It has the columns that the ledger keeps, without a header.
 
     `known` must be one whose transitions the ledger has: the last that was *recorded*, not the last that was published. A run that was
     killed between the two left a build whose transitions nobody appended.
     """
-    with beside(settings, build, known, known_digest) as (con, folder, is_known):
-        target = folder / "transitions.parquet"
-        offered = _NOT_KNOWN if is_known else "from built.transitions"
-        con.execute(f"copy ({offered}) to {sql_text(target)} (format parquet, compression snappy)")
+    with beside(settings, build, known, known_digest, scope) as (con, folder, is_known, concerned):
+        target, offered = folder / "transitions.csv", "built.stored.transitions"
+        if is_known:
+            # From what is stored: the sentences of the view would be made for every row before the few that are new are picked.
+            con.execute(f"create temp table fresh as {_NOT_KNOWN.format(concerned=concerned)}")
+            offered = "fresh"
+        words = {name: f"({said}) as {name}" for name, said in sentences_of("transitions").items()}
+        recorded = ", ".join(words.get(name, name) for name in _RECORDED)
+        con.execute(f"copy (select {recorded} from {offered}) to {sql_text(target)} (format csv, header false)")
         con.close()
         yield target
 
 
 _TRANSITION = "commitment_id, version, sequence, effective_on, to_state, from_state"
+_RECORDED = ("commitment_id", "version", "sequence", "from_state", "to_state", "effective_on", "cause", "figures")
 # Nearly all days are the same in both: only the rows of days that differ are compared one by one.
 _NOT_KNOWN = f"""
 with before as (
-    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from known.transitions group by all
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from known.transitions where {{concerned}} group by all
 ),
 
 now as (
-    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.transitions group by all
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.stored.transitions where {{concerned}} group by all
 ),
 
 changed as (
@@ -393,9 +436,11 @@ changed as (
     where b.rows is distinct from n.rows or b.hashes is distinct from n.hashes
 )
 
-select t.* from built.transitions t
-anti join (select {_TRANSITION} from known.transitions where effective_on in (from changed)) k using ({_TRANSITION})
-where t.effective_on in (from changed)
+select t.* from built.stored.transitions t
+anti join (
+    select {_TRANSITION} from known.transitions where {{concerned}} and effective_on in (from changed)
+) k using ({_TRANSITION})
+where {{concerned}} and t.effective_on in (from changed)
 """
 
 
@@ -425,7 +470,7 @@ def build_digest(con: "duckdb.DuckDBPyConnection", digests: Mapping[str, TableDi
     """One digest of all tables, with the names and types of their columns. Needs them as `built.<table>`."""
     lines = []
     for table, found in sorted(digests.items()):
-        columns = " ".join(f"{name}:{kind}" for name, kind in table_stats(con, f"built.{table}").columns)
+        columns = " ".join(f"{name}:{kind}" for name, kind in columns_of(con, f"built.{table}"))
         lines.append(f"{table} {columns} {found.rows} {found.hashes}")
     return sha256("\n".join(lines).encode()).hexdigest()
 
@@ -446,9 +491,13 @@ def _kept_models() -> list[Model]:
     return [m for m in stage_models("published") if m.is_kept]
 
 
+def _by_customer() -> set[str]:
+    return {m.table for m in _kept_models() if m.scope == BY_CUSTOMER}
+
+
 def _stored_columns(con: "duckdb.DuckDBPyConnection", table: str, relation: str) -> list[str]:
     """Columns of a published table that are stored, in order."""
-    return [f'"{column}"' for column, _ in table_stats(con, relation).columns if column not in sentences_of(table)]
+    return [f'"{column}"' for column, _ in columns_of(con, relation) if column not in sentences_of(table)]
 
 
 def _fresh_folder(settings: Settings, answer: Answer) -> Path:
@@ -475,16 +524,12 @@ def _make(con: "duckdb.DuckDBPyConnection", model: Model) -> None:
 
 
 def _replace_rows(con: "duckdb.DuckDBPyConnection", model: Model) -> TableDigest:
-    """Put the rows of `published.<table>` in the place of those customers' rows in the file. Returns what that does to the digest.
-
-    Rows of nobody (a decision on a payment that is not in the book) are in every delta.
-    """
+    """Put the rows of `published.<table>` in the place of those customers' rows in the file. Returns what that does to the digest."""
     built, fresh = f"built.{model.table}", f"published.{model.table}"
-    theirs = "customer_id is null or customer_id in (from scope)"
-    change = table_digest(con, model.table, fresh) - table_digest(con, model.table, built, theirs)
+    change = table_digest(con, model.table, fresh) - table_digest(con, model.table, built, THEIRS)
     columns = ", ".join(_stored_columns(con, model.table, built))
     kept_in = stored_table(built) if model.sentences else built
-    con.execute(f"delete from {kept_in} where {theirs}")
+    con.execute(f"delete from {kept_in} where {THEIRS}")
     con.execute(f"insert into {kept_in} ({columns}) select {columns} from {fresh} order by {order_of(model)}")
     return change
 
@@ -594,7 +639,7 @@ def _write_files(con: "duckdb.DuckDBPyConnection", folder: Path, tables: Mapping
         if rows <= most_rows:
             con.execute(f"copy built.{table} to {sql_text(folder / 'tables' / f'{table}.parquet')} (format parquet, compression zstd)")
         if rows <= most_rows or table in REPORTS:
-            text = [column for column, kind in table_stats(con, f"built.{table}").columns if kind == "VARCHAR"]
+            text = [column for column, kind in columns_of(con, f"built.{table}") if kind == "VARCHAR"]
             guarded = ", ".join(f'{guard_sql(_quoted(c))} as "{c}"' for c in text)
             replaced = f" replace ({guarded})" if guarded else ""
             target = sql_text(folder / "reports" / f"{table}.csv")
@@ -624,32 +669,16 @@ def _write_run_info(con: "duckdb.DuckDBPyConnection", info: Mapping[str, object]
 def _comment(con: "duckdb.DuckDBPyConnection", table: str, description: str, columns: Mapping[str, str]) -> None:
     """Keep the data dictionary inside the file, where every client shows it."""
     kind = "view" if sentences_of(table.rsplit(".", 1)[1]) else "table"
-    con.execute(f"comment on {kind} {table} is {sql_text(description)}")
-    for column, meaning in columns.items():
-        con.execute(f'comment on column {table}."{column}" is {sql_text(meaning)}')
+    said = [f"comment on {kind} {table} is {sql_text(description)}"]
+    said += [f'comment on column {table}."{column}" is {sql_text(meaning)}' for column, meaning in columns.items()]
+    con.execute("; ".join(["begin", *said, "commit"]))  # at once: each would be a write to disk of its own
 
 
 def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, fresh: Path, as_of: date) -> str:
     """One table as XLSX. Returns what to tell people when it was left out."""
     if rows > SPREADSHEET_ROWS:
         return f"{table}.xlsx was left out: {rows:,} rows are more than the {SPREADSHEET_ROWS:,} a sheet is made for; see {table}.csv."
-    import polars as pl
-    from xlsxwriter import Workbook
-
-    frame = con.sql(f"select * from built.{table}").pl()
-    amounts = [name for name, kind in frame.schema.items() if kind == pl.Decimal(18, 3)]
-    # A cell that starts with = is text here, never a formula; a fixed date of creation keeps equal builds equal.
-    options = {"strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}
-    with Workbook(fresh / "reports" / f"{table}.xlsx", options) as workbook:
-        workbook.set_properties({"title": table, "created": datetime.combine(as_of, datetime.min.time())})
-        frame.write_excel(
-            workbook,
-            worksheet=table,
-            autofit=True,
-            freeze_panes=(1, 0),
-            column_formats=dict.fromkeys(amounts, "#,##0.00#"),
-            dtype_formats={pl.Date: "yyyy-mm-dd", pl.Datetime: "yyyy-mm-dd hh:mm"},
-        )
+    write_xlsx(con, f"built.{table}", table, fresh / "reports" / f"{table}.xlsx", as_of)
     return ""
 
 

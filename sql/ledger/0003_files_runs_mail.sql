@@ -52,10 +52,9 @@ create trigger tell after insert on ptp.received_file for each row execute funct
 create trigger number_file before insert on ptp.received_file for each row execute function ptp.number_file();
 
 -- State changes as runs found them. No foreign key to the version: a first run over a big book appends millions, and
--- what it appends was derived from those very rows.
+-- what it appends was derived from those very rows. For the same reason it has one index, and that is its key.
 create table ptp.transition (
   org_id text not null references ptp.org,
-  transition_id bigint generated always as identity,
   commitment_id text not null,
   version int not null,
   sequence int not null check (sequence >= 0),
@@ -66,8 +65,7 @@ create table ptp.transition (
   figures jsonb not null,
   run_id text not null,
   recorded_at timestamptz not null default now(),
-  primary key (org_id, transition_id),
-  unique (org_id, commitment_id, version, sequence, effective_on, to_state, from_state)
+  primary key (org_id, commitment_id, version, sequence, effective_on, to_state, from_state)
 );
 select ptp.protect('ptp.transition', true);
 

@@ -422,17 +422,17 @@ def test_an_override_needs_a_reason_and_a_commitment_that_exists(desk):
 
 
 def test_transitions_are_appended_once(desk, tmp_path):
-    import polars as pl
-
     row = {"commitment_id": "P", "version": 1, "sequence": 1, "from_state": "in_grace", "to_state": "broken",
          "effective_on": dt.date(2026, 3, 7),
            "cause": "due date and grace passed", "figures": '{"missing": 5}'}  # fmt: skip
     rows = [row, {**row, "sequence": 2}, {**row, "from_state": None, "figures": {"missing": 5}}]
-    pl.DataFrame([row, {**row, "sequence": 3}]).write_parquet(tmp_path / "t.parquet")
+    line = "P,1,{},{},broken,2026-03-07,due date and grace passed,{{}}\n"
+    file = tmp_path / "t.csv"
+    file.write_text(line.format(1, "in_grace") + line.format(3, "in_grace") + line.format(1, '""'))
     with desk.as_(PIPELINE) as tx:
         before = snapshot.positions(tx)
         assert [transitions.append(tx, rows, "run-1"), transitions.append(tx, rows, "run-2")] == [3, 0]
-        assert transitions.append(tx, tmp_path / "t.parquet", "run-3") == 1
+        assert transitions.append(tx, file, "run-3") == 1
         assert [e.object_id for e in audit.show(tx, action="transition.appended")] == ["run-1", "run-3"]
         assert snapshot.positions(tx) == before
 

@@ -9,6 +9,7 @@ import pytest
 
 from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
+from ptp_pipeline.warehouse import expectations
 from ptp_pipeline.warehouse import publish as publishing
 from ptp_pipeline.warehouse.models import Warehouse, stage_models
 from ptp_pipeline.warehouse.publish import Build, new_transitions, publish, publish_delta
@@ -52,20 +53,22 @@ def later_book() -> Book:
 CHANGED = ("KA", "KB", "KE")
 
 
-def made_whole(settings: Settings, of: Book, run_id: str) -> Build:
+def made_whole(settings: Settings, of: Book, run_id: str, *, validate: bool = False) -> Build:
     shutil.rmtree(settings.warehouse(ORG), ignore_errors=True)
     warehouse(settings, ORG, of)
     at = datetime(2026, 5, 1, 7, tzinfo=UTC)
-    return publish(settings, ORG, of.as_of, run_id, at, ledger_position=7, policy_version=1, validate=False)
+    return publish(settings, ORG, of.as_of, run_id, at, ledger_position=7, policy_version=1, validate=validate)
 
 
-def made_from(settings: Settings, base: Build, of: Book, customers: tuple[str, ...], run_id: str = "delta") -> Build:
+def made_from(
+    settings: Settings, base: Build, of: Book, customers: tuple[str, ...], run_id: str = "delta", *, validate: bool = False
+) -> Build:
     elsewhere = Settings(home=settings.home / "delta", duckdb_threads=2)
     shutil.rmtree(elsewhere.warehouse(ORG), ignore_errors=True)
     delta = warehouse(elsewhere, ORG, of, customers)
     return publish_delta(
         settings, ORG, of.as_of, run_id, datetime(2026, 5, 1, 7, tzinfo=UTC), ledger_position=7, policy_version=1,
-        base=base.build_id, customers=write_customers(settings.home / "customers.parquet", customers), delta=delta, validate=False,
+        base=base.build_id, customers=write_customers(settings.home / "customers.parquet", customers), delta=delta, validate=validate,
     )  # fmt: skip
 
 
@@ -108,6 +111,31 @@ def test_rows_of_other_customers_are_not_touched_even_when_the_delta_would_have_
     assert not {"P-B2", "P-E1"} & set(payments)
 
 
+def test_new_rows_must_meet_the_expectations_that_the_data_docs_of_the_whole_build_show(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(tmp_path)
+    base = made_whole(settings, book(), "base", validate=True)
+    page = Path("data_docs", "index.html")
+    good = made_from(settings, base, later_book(), CHANGED, validate=True)
+    assert good.is_current
+    assert good.validation is not None
+    assert base.validation is not None
+    assert (good.validation.failures, good.validation.expectation_count) == ([], base.validation.expectation_count)
+    assert (good.path / page).samefile(base.path / page)
+    monkeypatch.setitem(
+        expectations.EXPECTATIONS, "payments", [("ExpectColumnValuesToBeBetween", {"column": "amount", "min_value": 2, "max_value": None})]
+    )
+    bad = made_from(settings, base, later_book(), CHANGED, "bad", validate=True)  # P-E1 is of 1.00
+    assert bad.validation is not None
+    assert ("payments", "expect_column_values_to_be_between", "amount") in {
+        (f.table, f.expectation, f.column) for f in bad.validation.failures
+    }
+    assert not bad.is_current
+    assert (bad.path / page).exists()
+    assert not (bad.path / page).samefile(base.path / page)
+
+
 def test_every_published_table_says_how_it_is_cut_and_has_the_column() -> None:
     for model in stage_models("published"):
         if model.is_kept:
@@ -126,9 +154,10 @@ def test_a_base_of_another_version_does_not_serve(tmp_path: Path, monkeypatch: p
 def offered(settings: Settings, build: Build, known: str, digest: str) -> set[tuple[object, ...]]:
     with new_transitions(settings, build, known, digest) as path, duckdb.connect() as con:
         # What makes a transition new is its key: a figure that changed since does not.
-        columns = "commitment_id, version, sequence, from_state, to_state, effective_on"
-        found = con.execute(f"select {columns} from read_parquet('{path}')").fetchall()
-        assert con.execute(f"select count(*) from read_parquet('{path}') where cause is null or figures is null").fetchall() == [(0,)]
+        columns = ["commitment_id", "version", "sequence", "from_state", "to_state", "effective_on", "cause", "figures"]
+        con.execute(f"create view found as from read_csv('{path}', auto_detect = false, columns = {dict.fromkeys(columns, 'varchar')})")
+        assert con.execute("from found where cause is null or figures is null").fetchall() == []
+        found = con.execute(f"select {', '.join(columns[:6])} from found").fetchall()
     assert len(found) == len(set(found))
     return set(found)
 

@@ -17,7 +17,7 @@ from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import SQL, Settings
 from ptp_pipeline.warehouse import publish as publishing
 from ptp_pipeline.warehouse.dictionary import types_of
-from ptp_pipeline.warehouse.expectations import validate
+from ptp_pipeline.warehouse.expectations import EXPECTATIONS, Failure, unmet, validate
 from ptp_pipeline.warehouse.models import Warehouse
 from ptp_pipeline.warehouse.publish import Build, publish
 from tests.integration.publish.published_books import warehouse
@@ -238,6 +238,24 @@ def test_a_build_that_breaks_a_check_is_not_put_in_place(small: Settings) -> Non
         publish(small, ORG, AS_OF, "bad", datetime(2026, 3, 2, tzinfo=UTC), ledger_position=1, policy_version=1, validate=False)
     assert current(small) == good.build_id
     assert [path.name for path in small.published(ORG).glob("[0-9]*")] == [good.build_id]
+
+
+def test_the_same_expectations_in_sql_find_the_same_rows_wanting(validated: tuple[Settings, Build], tmp_path: Path) -> None:
+    copied = shutil.copy(validated[1].path / "ptp.duckdb", tmp_path / "ptp.duckdb")
+    with duckdb.connect(str(copied)) as con:
+        assert unmet(con, "main", EXPECTATIONS) == []
+        con.execute("update stored.installments set days_late = -1, status = 'odd' where sequence = 1")
+        con.execute("update stored.installments set due_date = null")
+        con.execute("update commitments set currency = 'usd'; update plan_status set progress = 2")
+        con.execute("insert into stored.transitions from stored.transitions; insert into run_info from run_info")
+        con.execute("insert into customers from customers")
+
+        def told(failures: list[Failure]) -> set[tuple[str, str, str]]:
+            return {(found.table, found.expectation, found.column) for found in failures}
+
+        assert told(unmet(con, "main", EXPECTATIONS)) == told(validate(con, "main").failures)
+        assert len(told(unmet(con, "main", EXPECTATIONS))) == 8
+        assert unmet(con, "main", {"run_info"}) == [Failure("run_info", "expect_table_row_count_to_equal", "", 1, [])]
 
 
 def test_a_long_table_is_validated_on_its_first_rows_and_says_so(

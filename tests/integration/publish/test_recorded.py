@@ -1,5 +1,7 @@
 """What a run found reaches the ledger once, also when the run was killed after its build was in place."""
 
+from pathlib import Path
+
 import pytest
 
 from ptp_pipeline.ledger import transitions
@@ -39,15 +41,13 @@ def test_transitions_of_a_run_killed_before_it_recorded_them_are_appended_by_the
 def test_a_run_offers_the_ledger_only_what_the_last_recorded_build_did_not_have(
     settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import polars as pl
-
     book = approved_book(settings, ledger)
     book.run("2026-04-20")
     before = recorded(book)
     append, offered = transitions.append, []
 
-    def counted(tx: object, rows: object, run_id: str) -> int:
-        offered.append(pl.read_parquet(rows).height)
+    def counted(tx: object, rows: Path, run_id: str) -> int:
+        offered.append(len(rows.read_text().splitlines()))
         return append(tx, rows, run_id)
 
     monkeypatch.setattr(transitions, "append", counted)

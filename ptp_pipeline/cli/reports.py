@@ -179,13 +179,9 @@ def _report(build: published.Build, report: str, file_format: Format) -> Path:
 
 
 def _write_table(build: published.Build, table: str, file_format: Format, draft: exports.Draft) -> None:
-    from ptp_pipeline.warehouse.spreadsheets import MOST_ROWS, write_xlsx
-
     (draft.rows,) = build.connection.execute(f'select count(*) from "{table}"').fetchall()[0]
     if file_format is Format.XLSX:
-        if draft.rows is not None and draft.rows >= MOST_ROWS:
-            raise UsageError(f"{table} has {draft.rows:,} rows; a sheet holds {MOST_ROWS - 1:,}.", "Export it as csv or parquet.")
-        write_xlsx(build.connection, _name(table), table, draft.path, build.as_of)
+        build.connection.sql(f'from "{table}"').pl().write_excel(draft.path, worksheet=table[:31], autofit=True)
     elif file_format is Format.PARQUET:
         build.connection.execute(f"copy \"{table}\" to '{_quoted(draft.path)}' (format parquet, compression zstd)")
     else:

@@ -37,7 +37,6 @@ from ptp_pipeline.warehouse.models import (
     stored_table,
 )
 from ptp_pipeline.warehouse.sentences import sentences_of
-from ptp_pipeline.warehouse.spreadsheets import write_xlsx
 from ptp_pipeline.warehouse.suggestions import SUGGESTION_STEPS
 
 if TYPE_CHECKING:
@@ -51,8 +50,8 @@ DOCS = "data_docs"
 SPREADSHEETS = ("plan_status", "scorecard_customer", "scorecard_owner")
 # What people open without a query: these are written as CSV however long they are.
 REPORTS = (*SPREADSHEETS, "broken_promises", "unmatched_payments", "quarantine", "files", "run_info")
-# Nobody reads a sheet of more rows; the CSV has them all, and `ptp export` writes the sheet to whoever asks.
-SPREADSHEET_ROWS = 20_000
+# A longer sheet takes the library seconds to write in every run; the CSV has all rows, and `ptp export` makes the sheet for whoever asks.
+SPREADSHEET_ROWS = 5_000
 # What a run found out about people's money: the audit trail keeps counts and digests of these, not their rows.
 AUDITED = ("allocations", "transitions")
 RUN_INFO = {
@@ -677,8 +676,25 @@ def _comment(con: "duckdb.DuckDBPyConnection", table: str, description: str, col
 def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, fresh: Path, as_of: date) -> str:
     """One table as XLSX. Returns what to tell people when it was left out."""
     if rows > SPREADSHEET_ROWS:
-        return f"{table}.xlsx was left out: {rows:,} rows are more than the {SPREADSHEET_ROWS:,} a sheet is made for; see {table}.csv."
-    write_xlsx(con, f"built.{table}", table, fresh / "reports" / f"{table}.xlsx", as_of)
+        wanted = f"ptp export --table {table} --format xlsx"
+        return f"{table}.xlsx was left out: more than {SPREADSHEET_ROWS:,} rows. See {table}.csv, or make the sheet with {wanted}."
+    import polars as pl
+    from xlsxwriter import Workbook
+
+    frame = con.sql(f"select * from built.{table}").pl()
+    amounts = [name for name, kind in frame.schema.items() if kind == pl.Decimal(18, 3)]
+    # A cell that starts with = is text here, never a formula; a fixed date of creation keeps equal builds equal.
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}
+    with Workbook(fresh / "reports" / f"{table}.xlsx", options) as workbook:
+        workbook.set_properties({"title": table, "created": datetime.combine(as_of, datetime.min.time())})
+        frame.write_excel(
+            workbook,
+            worksheet=table,
+            autofit=True,
+            freeze_panes=(1, 0),
+            column_formats=dict.fromkeys(amounts, "#,##0.00#"),
+            dtype_formats={pl.Date: "yyyy-mm-dd", pl.Datetime: "yyyy-mm-dd hh:mm"},
+        )
     return ""
 
 

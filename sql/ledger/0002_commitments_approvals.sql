@@ -638,15 +638,17 @@ begin
       format('See ptp show %s.', clash.first_id));
   end if;
   -- Policy approves what it grants, and sends back what it wants to be told more about; the rest waits for a person.
-  with asked as materialized (
+  -- materialized, or each of its policies would be looked up anew for every row
+  with policies as materialized (
+    select a.logged_by, ptp.policy_on(ptp.org_today()) as policy, ptp.policy_by_others(a.logged_by) as by_others
+    from (select distinct logged_by from fresh) as a
+  ),
+  asked as materialized (
     select f.commitment_id, f.version, f.customer_id, p.policy, p.by_others, r.v, ptp.rationale_missing(r.v, c.note, p.policy) as missing,
            ptp.policy_grants(r.v, p.policy, null) and ptp.policy_grants(r.v, p.by_others, null) as is_grantable,
            ptp.caps_customer(p.policy, 'supervisor') or ptp.caps_customer(p.by_others, 'supervisor') as caps_customer
     from fresh f
-    join (
-      select a.logged_by, ptp.policy_on(ptp.org_today()) as policy, ptp.policy_by_others(a.logged_by) as by_others
-      from (select distinct logged_by from fresh) as a
-    ) as p on p.logged_by = f.logged_by
+    join policies p on p.logged_by = f.logged_by
     join ptp.commitment c on c.org_id = f.org_id and c.commitment_id = f.commitment_id
     cross join lateral (select row(f.*)::ptp.commitment_version as v) as r
   ),

@@ -224,8 +224,8 @@ MUTANTS = (
     Mutant(
         "exact amount's window a day short",
         MATCHING + "exact_amounts.sql",
-        "p.exact_amount_window_days + 1)",
-        "p.exact_amount_window_days)",
+        "p.exact_amount_window_days + 1) as end_day",
+        "p.exact_amount_window_days) as end_day",
     ),
     Mutant(
         "exact amount's window a day early",

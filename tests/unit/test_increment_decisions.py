@@ -33,7 +33,7 @@ def test_new_payments_files_alone_make_an_increment() -> None:
         (NOW, [("file.accepted", "contacts")], "file.accepted contacts"),
         (NOW, [], "not those the ledger recorded"),
         (NOW, NEWS * 2, "not those the ledger recorded"),
-        (replace(NOW, files=OLD), [], "nothing came"),
+        (replace(NOW, files=OLD), [], "no new payments"),
         (replace(NOW, files=OLD | {replace(MORE, feed="invoices")}), NEWS, "not those the ledger recorded"),
         (replace(NOW, files=frozenset({MORE})), NEWS, "is not there as it was"),
         (replace(NOW, files=frozenset({*OLD - {File(2, "payments", "p", 4)}, File(2, "payments", "p", 5), MORE})), NEWS, "as it was"),

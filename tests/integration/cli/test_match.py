@@ -100,7 +100,7 @@ def decide(book: Book) -> Decide:
 
 
 def test_a_split_is_followed_by_the_next_run_and_undone_by_the_one_after(book: Book, decide: Decide) -> None:
-    assert (book.paid("PAY-1"), book.payment("PAY-1")["unapplied_amount"]) == ([("P-1", "100.000")], "40.000")
+    assert (book.paid("PAY-1"), book.payment("PAY-1")["unapplied_amount"]) == ([("P-1", "100.00")], "40.00")
     answer = decide("split", "PAY-1", "P-1=100.00", "P-2=30", "aside=10.00")
     assert answer.code == 0, answer.err
     assert "100.00 USD to P-1, 30.00 USD to P-2, 10.00 USD set aside" in answer.out
@@ -110,11 +110,11 @@ def test_a_split_is_followed_by_the_next_run_and_undone_by_the_one_after(book: B
         ("PAY-1", 1, "P-1", "next run"), ("PAY-1", 2, "P-2", "next run"), ("PAY-1", 3, None, "next run"),
     ]  # fmt: skip
     book.run()
-    assert book.paid("PAY-1") == [("P-1", "100.000"), ("P-2", "30.000")]
+    assert book.paid("PAY-1") == [("P-1", "100.00"), ("P-2", "30.00")]
     assert {d["state"] for d in book.ptp("match", "list", "--json").document["decisions"]} == {"applied"}
     assert decide("undo", "PAY-1").code == 0
     book.run()
-    assert book.paid("PAY-1") == [("P-1", "100.000")]
+    assert book.paid("PAY-1") == [("P-1", "100.00")]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_suggestions_are_shown_best_first_with_their_reasons(book: Book) -> None
     found = book.ptp("match", "suggest", "--json").document["suggestions"]
     best = {row["payment_id"]: row for row in found if row["rank"] == 1}
     assert best.keys() == {"PAY-1", "PAY-2", "PAY-3"}
-    assert (best["PAY-1"]["commitment_id"], best["PAY-1"]["amount"], best["PAY-1"]["is_acceptable"]) == ("P-2", "40.000", True)
+    assert (best["PAY-1"]["commitment_id"], best["PAY-1"]["amount"], best["PAY-1"]["is_acceptable"]) == ("P-2", "40.00", True)
     assert "equals installment 1 due 5 Jun 2026" in best["PAY-1"]["reasons"]
     assert (best["PAY-2"]["commitment_id"], best["PAY-2"]["is_acceptable"]) == ("P-3", False)
     assert "'INV-30O4' is close to invoice INV-3004" in best["PAY-2"]["reasons"]
@@ -185,7 +185,7 @@ def test_accepting_moves_what_is_left_and_leaves_what_has_its_place(book: Book) 
     assert answer.code == 0, answer.err
     assert "PAY-1: 100.00 USD to P-1, 40.00 USD to P-2." in answer.out
     book.run()
-    assert book.paid("PAY-1") == [("P-1", "100.000"), ("P-2", "40.000")]
+    assert book.paid("PAY-1") == [("P-1", "100.00"), ("P-2", "40.00")]
     event = book.ptp("audit", "show", "--json").document[-1]
     (split,) = [e for e in book.ptp("audit", "show", "--json").document if e["action"] == "override.split" and "Suggested" in e["reason"]][
         -1:
@@ -221,13 +221,13 @@ def test_accepting_many_shows_them_asks_and_leaves_what_is_not_clear_and_a_rebui
     again = book.ptp(*words, "--reason", "weekly review", "--yes", "--json", who="mia")
     assert again.code == 3  # somebody decided on all of them
     book.run()
-    assert book.paid("PAY-3") == [("P-4", "60.000"), ("P-5", "33.000")]
+    assert book.paid("PAY-3") == [("P-4", "60.00"), ("P-5", "33.00")]
     assert {row["payment_id"] for row in book.ptp("match", "suggest", "--json").document["suggestions"]} == {"PAY-2"}
     before = json.loads((settings.current_build(book.org) / "build.json").read_text())["digest"]
     rebuilt = book.ptp("rebuild", "--as-of", AS_OF, "--json")
     assert rebuilt.code == 0, rebuilt.err
     assert json.loads((Path(rebuilt.document["build"]) / "build.json").read_text())["digest"] == before
-    assert book.paid("PAY-3") == [("P-4", "60.000"), ("P-5", "33.000")]
+    assert book.paid("PAY-3") == [("P-4", "60.00"), ("P-5", "33.00")]
 
 
 def test_a_build_made_before_there_were_decisions_still_opens(book: Book, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

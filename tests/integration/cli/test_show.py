@@ -68,7 +68,7 @@ def test_a_payment_as_json_has_what_the_words_say(show: Any) -> None:
     assert (found["payment"]["file_name"], found["payment"]["line_number"]) == ("p.csv", 6)
     assert [(d["commitment_id"], d["decided_by"], d["reason"]) for d in found["decisions"]] == [("C-8", "ann", "told by phone")]
     assert [(a["commitment_id"], a["laid_out_as"], a["timing"]) for a in found["allocations"]] == [("C-8", "past_due", "late")]
-    assert [(r["returned_by"], r["amount"]) for r in found["returns"]] == [("R-5", "20.000")]
+    assert [(r["returned_by"], r["amount"]) for r in found["returns"]] == [("R-5", "20.00")]
     decided = found["otherwise"][0]
     assert (decided["fact"], decided["would_change"]) == ("override", False)
     assert decided["text"] == "Without the decision by hand, nothing would change: by oldest due it would have gone to the same place."
@@ -107,7 +107,7 @@ def test_a_commitment_as_json_keeps_versions_schedule_and_money_apart(show: Any)
     found = show("C-7", "--json").document
     assert [(v["version"], v["overpayment_rule"], v["approved_by"]) for v in found["versions"]] == [(1, "next", "sam"), (2, "last", "sam")]
     recovered = found["installments"][1]
-    assert (recovered["first_verdict"], recovered["status"], recovered["paid_late"]) == ("partially_kept", "recovered", "400.000")
+    assert (recovered["first_verdict"], recovered["status"], recovered["paid_late"]) == ("partially_kept", "recovered", "400.00")
     assert {a["laid_out_as"] for a in found["allocations"]} == {"next", "past_due", "due_that_day", "last"}
 
 

@@ -614,6 +614,7 @@ inner join matching.receipts as p on m.receipt_key = p.receipt_key
 where n.kind = 'refund' and (r.reverses_payment_id is null or r.reverses_payment_id = p.payment_id) and m.left_minor > 0
 """
 
+# Of what a replay makes only the models and what they show is read later; a large book must not hold the rest until the stage is written.
 _TABLES_THERE = "select table_name from duckdb_tables() where database_name = current_database() and schema_name = 'matching'"
 
 

@@ -1,7 +1,7 @@
 -- grain: one row per receipt, not routed yet, that equals exactly one installment due near its date
--- description: Route by exact amount. Every installment is a candidate from its window's first day (or its version's) to the last; running totals
---   of candidates per amount tell where there is exactly one. Whether it was paid already plays no part here: what finds nothing to pay there
---   goes on to the customer's other commitments (matching.spills).
+-- description: Route by exact amount. An installment near a payment of its amount is a candidate from its window's first day (or its version's) to
+--   the last; running totals of candidates per amount tell where there is exactly one. Whether it was paid already plays no part here: what
+--   finds nothing to pay there goes on to the customer's other commitments (matching.spills).
 -- columns:
 --   receipt_key: receipt
 --   installment_key: the installment it equals
@@ -38,7 +38,7 @@ windows as (
 
 candidates as (
     select account_key, amount_minor, installment_key, first_day, end_day,
-    from windows as w
+    from windows
     where
         first_day < end_day
         and (

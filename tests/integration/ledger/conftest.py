@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from ptp_pipeline import previews
 from ptp_pipeline.domain.terms import NewCommitment, make_terms
@@ -103,6 +104,19 @@ class Desk:
             if signed_in:
                 con.execute("select ptp.acting(%s)", [self.people[signed_in].proof])
             yield con
+
+    @staticmethod
+    def copy_by_sql(con: Any, new_id: str, **changed: Any) -> None:
+        """Write the org's one commitment once more under another id, its terms changed, as somebody with a password would."""
+        con.execute(
+            "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
+            " select org_id, %s, kind, customer_id, currency, 'cli' from ptp.commitment",
+            [new_id],
+        )
+        con.execute(
+            "insert into ptp.commitment_version select (jsonb_populate_record(v, %s)).* from ptp.commitment_version v",
+            [Jsonb({"commitment_id": new_id, **changed})],
+        )
 
 
 def new(commitment_id: str | None, customer_id: str = "C-1", **terms: Any) -> NewCommitment:

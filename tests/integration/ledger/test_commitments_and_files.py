@@ -6,7 +6,6 @@ from threading import Barrier
 
 import psycopg
 import pytest
-from psycopg.types.json import Jsonb
 
 from ptp_pipeline.domain.terms import BadTerms, make_terms
 from ptp_pipeline.errors import Refused, UsageError
@@ -69,17 +68,8 @@ def test_one_id_from_two_terminals_at_once_is_logged_once(desk):
 
 def test_direct_sql_does_not_log_the_same_promise_twice(desk):
     desk.log("PR-1", kind="promise", invoice_ids=["A"])
-    with desk.raw(signed_in="cara") as con:
-        con.execute(
-            "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
-            " select org_id, 'PR-2', kind, customer_id, currency, 'cli' from ptp.commitment"
-        )
-        with pytest.raises(psycopg.Error, match="PR-2 is the same as PR-1") as error:
-            con.execute(
-                "insert into ptp.commitment_version"
-                ' select (jsonb_populate_record(v, \'{"commitment_id": "PR-2", "invoice_ids": ["A", "A"]}\')).*'
-                " from ptp.commitment_version v"
-            )
+    with desk.raw(signed_in="cara") as con, pytest.raises(psycopg.Error, match="PR-2 is the same as PR-1") as error:
+        desk.copy_by_sql(con, "PR-2", invoice_ids=["A", "A"])
     assert error.value.sqlstate == "PT002"
 
 
@@ -321,16 +311,8 @@ def test_an_id_with_a_blank_around_it_is_no_other_customer_or_commitment(desk, c
 @pytest.mark.parametrize("invoice", ["A ", "\u2003A", "A\x1fB"])
 def test_an_id_with_a_blank_around_it_is_no_other_invoice(desk, invoice):
     desk.log("PR-1", kind="promise")
-    with desk.raw(signed_in="cara") as con:
-        con.execute(
-            "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
-            " select org_id, 'PR-2', kind, customer_id, currency, 'cli' from ptp.commitment"
-        )
-        with pytest.raises(psycopg.Error, match=r"The invoice id .* begins or ends with a blank"):
-            con.execute(
-                "insert into ptp.commitment_version select (jsonb_populate_record(v, %s)).* from ptp.commitment_version v",
-                [Jsonb({"commitment_id": "PR-2", "invoice_ids": [invoice]})],
-            )
+    with desk.raw(signed_in="cara") as con, pytest.raises(psycopg.Error, match=r"The invoice id .* begins or ends with a blank"):
+        desk.copy_by_sql(con, "PR-2", invoice_ids=[invoice])
 
 
 def test_a_version_that_was_superseded_before_the_cancellation_is_superseded(desk, new):

@@ -227,16 +227,8 @@ def test_two_terminals_at_once_do_not_promise_an_invoice_twice(desk):
 def test_direct_sql_is_held_to_it_and_to_seeing_what_others_wrote(desk):
     opened(desk, A=100_000)
     promise(desk, "P-1", 60_000, "A")
-    other = '{"commitment_id": "P-2", "amount_minor": 50000, "total_minor": 50000}'
-    with desk.raw(signed_in="cara") as con:
-        con.execute(
-            "insert into ptp.commitment (org_id, commitment_id, kind, customer_id, currency, source)"
-            " select org_id, 'P-2', kind, customer_id, currency, 'cli' from ptp.commitment"
-        )
-        with pytest.raises(psycopg.Error, match=r"P-2 would promise 500\.00 USD on A"):
-            con.execute(
-                "insert into ptp.commitment_version select (jsonb_populate_record(v, %s::jsonb)).* from ptp.commitment_version v", [other]
-            )
+    with desk.raw(signed_in="cara") as con, pytest.raises(psycopg.Error, match=r"P-2 would promise 500\.00 USD on A"):
+        desk.copy_by_sql(con, "P-2", amount_minor=50_000, total_minor=50_000)
     with psycopg.connect(**desk.ledger.parameters("ptp_app")) as con:
         con.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         with pytest.raises(psycopg.Error, match="isolation level"):

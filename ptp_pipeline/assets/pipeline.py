@@ -74,14 +74,14 @@ def ledger_snapshot(
     context: dg.AssetExecutionContext, config: AsOf, ptp: dg.ResourceParam[Ptp], org_lock: dg.ResourceParam[str]
 ) -> Results:
     from ptp_pipeline.ledger import policies, snapshot
-    from ptp_pipeline.warehouse import increment
+    from ptp_pipeline.warehouse import increment, publish
 
     org, warehouse = org_lock, ptp.warehouse(org_lock)
     ptp.progress("Reading approved terms from the ledger")
     fresh = warehouse.fresh_dir("ledger")
     with in_words(), ptp.ledger.transaction(org, PIPELINE) as tx:
         as_of = business_day(config.as_of, policies.current(tx).timezone)
-        snapshot.export(tx, fresh, as_of)
+        snapshot.export(tx, fresh, as_of, None if config.full else warehouse.stage_dir("ledger"), publish.made_by())
     warehouse.swap_in("ledger", fresh)
     context.log.info(f"The run answers for {as_of}.")
     with in_words():

@@ -6,6 +6,9 @@ sql/warehouse. Only what depends on the day's policy, and pausing, is taken as o
 
 import datetime as dt
 import io
+import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +71,25 @@ select feed, file_sha256, line_number, outcome, commitment_id, rule, reason
 from ptp.feed_line where org_id = ptp.current_org() order by feed, file_sha256, line_number
 """
 
+MADE_OF = "made_of.json"
+# Feeds of which no row enters the ledger.
+_UNSEEN = ("payments", "invoices", "contacts")
+# The state of the ledger that a snapshot is of. Answers to lines of a file may be given after the act that accepted it: they are counted.
+_READ = """
+select coalesce(e.seq, 0)::int as position, coalesce(e.hash, '') as head,
+       (select count(*) from ptp.feed_line where org_id = ptp.current_org()) as lines
+from (select) as always
+left join lateral (
+    select seq, hash from ptp.audit_event where org_id = ptp.current_org() and changes_inputs order by seq desc limit 1
+) as e on true
+"""
+# The hash of an earlier state says that it is one of this ledger; what came since and may show in a snapshot is counted.
+_SHOWN_SINCE = """
+select coalesce((select hash from ptp.audit_event where org_id = ptp.current_org() and seq = %(position)s), '') as head,
+       (select count(*) from ptp.audit_event where org_id = ptp.current_org() and changes_inputs and seq > %(position)s
+          and not (action = 'file.accepted' and coalesce(after ->> 'feed' = any(%(unseen)s), false))) as acts
+"""
+
 
 def positions(tx: Transaction) -> int:
     """A number that grows whenever something a run reads was changed; runs, mail and logins leave it alone."""
@@ -75,22 +97,51 @@ def positions(tx: Transaction) -> int:
     return int(row["position"]) if row else 0
 
 
-def export(tx: Transaction, directory: Path, as_of: dt.date) -> dict[str, int]:
-    """Write every table into a fresh directory; returns rows by table. Writers of the org wait meanwhile, so it is one moment."""
+def export(tx: Transaction, directory: Path, as_of: dt.date, earlier: Path | None = None, made_by: str = "") -> dict[str, int]:
+    """Write every table into a fresh directory; returns rows by table. Writers of the org wait meanwhile, so it is one moment.
+
+    `earlier` is the folder of a snapshot of this org: its tables are copied, all but `params`, if they would be the same again. `made_by`
+    names the program: what another one made is not copied.
+    """
     tx.execute("select ptp.lock_org()")
     version, policy = policies.with_version(tx, as_of)
-    frames = {
-        "params": _params(tx, as_of, version, policy),
-        **_policy_tables(tx, as_of, policy),
-        "commitments": _copy(tx, _COMMITMENTS, _schema("commitments")),
-        "versions": _versions(tx, as_of),
-        "overrides": _copy(tx, _OVERRIDES, _schema("overrides")),
-        "accepted_lines": _copy(tx, _LINES, _schema("accepted_lines")),
-    }
+    made_of = {"as_of": as_of.isoformat(), "policy_version": version, "made_by": made_by, **(tx.one(_READ) or {})}
+    known = _still_holds(tx, earlier, made_of) if earlier else {}
+    frames = {"params": _params(tx, as_of, version, policy)}
+    if not known:
+        frames |= {
+            **_policy_tables(tx, as_of, policy),
+            "commitments": _copy(tx, _COMMITMENTS, _schema("commitments")),
+            "versions": _versions(tx, as_of),
+            "overrides": _copy(tx, _OVERRIDES, _schema("overrides")),
+            "accepted_lines": _copy(tx, _LINES, _schema("accepted_lines")),
+        }
     directory.mkdir(parents=True, exist_ok=True)
     for table, frame in frames.items():
         frame.write_parquet(directory / f"{table}.parquet", compression="zstd")
-    return {table: frame.height for table, frame in frames.items()}
+    if earlier:
+        for table in known.keys() - frames.keys():
+            shutil.copyfile(earlier / f"{table}.parquet", directory / f"{table}.parquet")
+    rows = {**known, **{table: frame.height for table, frame in frames.items()}}
+    (directory / MADE_OF).write_text(json.dumps({"made_of": made_of, "rows": rows}), encoding="utf-8")
+    return rows
+
+
+def _still_holds(tx: Transaction, earlier: Path, now: Mapping[str, Any]) -> dict[str, int]:
+    """Rows by table of an earlier snapshot, if its tables are what the ledger says still; nothing otherwise.
+
+    They are when it was made for the same day under the same policy by the same program, from an earlier state of this very ledger, and
+    when nothing came since but files that leave the ledger's own tables alone.
+    """
+    try:
+        found: dict[str, Any] = json.loads((earlier / MADE_OF).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    then, rows = found["made_of"], found["rows"]
+    if rows.keys() != LEDGER_TABLES.keys() or any(then[name] != now[name] for name in now.keys() - {"position", "head"}):
+        return {}
+    since = tx.one(_SHOWN_SINCE, {**then, "unseen": list(_UNSEEN)})
+    return dict(rows) if since == {"head": then["head"], "acts": 0} else {}
 
 
 def _schema(table: str) -> dict[str, Any]:

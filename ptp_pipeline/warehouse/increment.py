@@ -110,9 +110,11 @@ def _reasons(before: State | None, now: State, changes: Sequence[tuple[str, str]
 
 @lru_cache  # like the models: what a process has read stays
 def made_by(version: str, digest_method: str) -> str:
-    """What must be the same for two runs to make the same rows of the same facts: the program to the letter, and how digests are taken."""
+    """What must be the same for two runs to make the same rows of the same facts: the program to the letter, its packages (one of them
+    knows the holidays), and how digests are taken."""
     code = hashlib.sha256()
-    for path in [*sorted((SQL / "warehouse").rglob("*.sql")), *sorted((CHECKOUT / "ptp_pipeline").rglob("*.py"))]:
+    package = CHECKOUT / "ptp_pipeline"
+    for path in [*sorted(SQL.rglob("*.sql")), *sorted(package.rglob("*.py")), package / "requirements.lock"]:
         code.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{version}, code {code.hexdigest()[:16]}, {digest_method}"
 

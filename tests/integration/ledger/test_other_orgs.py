@@ -242,8 +242,9 @@ def _offered(folder: Path) -> dict[str, Path]:
 def _exported(tx: Transaction, folder: Path) -> str:
     import polars as pl
 
-    snapshot.export(tx, folder, dt.date(2026, 6, 1))
-    return " ".join(str(pl.read_parquet(path).to_dicts()) for path in sorted(folder.glob("*.parquet")))
+    snapshot.export(tx, folder / "earlier", dt.date(2026, 6, 1))
+    snapshot.export(tx, folder, dt.date(2026, 6, 1), folder / "earlier")
+    return " ".join(str(pl.read_parquet(path).to_dicts()) for path in sorted(folder.rglob("*.parquet")))
 
 
 def services() -> dict[str, Callable[..., Any]]:

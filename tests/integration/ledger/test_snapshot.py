@@ -1,10 +1,12 @@
 """The frozen copy of the ledger a run reads: types, contents, position."""
 
 import datetime as dt
+import json
+import shutil
 
 import pytest
 
-from ptp_pipeline.ledger import commitments, outbox, overrides, policies, snapshot, users
+from ptp_pipeline.ledger import commitments, files, outbox, overrides, policies, snapshot, users
 from ptp_pipeline.ledger.connection import Actor
 
 PIPELINE = Actor("pipeline", "pipeline", "pipeline", "dagster")
@@ -159,3 +161,122 @@ def test_the_position_moves_with_inputs_and_with_nothing_else(desk):
     logged = position()
     desk.decide("sue", ("PLAN-1", 1))
     assert start < logged < position()
+
+
+KEPT = b"copied"
+
+
+def is_copied(desk, tmp_path, **changed):
+    """Whether the next snapshot copies the tables of one made before: they are marked. One that does not is as one made from nothing."""
+    earlier, fresh = tmp_path / "earlier", tmp_path / "fresh"
+    made = {"as_of": AS_OF, "made_by": "this program", **changed}
+    marked = {table: (earlier / f"{table}.parquet") for table in snapshot.LEDGER_TABLES}
+    for path in marked.values():
+        path.write_bytes(KEPT)
+    with desk.as_(PIPELINE) as tx:
+        counts = snapshot.export(tx, fresh, made["as_of"], earlier, made["made_by"])
+        assert counts == snapshot.export(tx, tmp_path / "anew", made["as_of"], made_by=made["made_by"])
+    copied = {table for table in marked if (fresh / f"{table}.parquet").read_bytes() == KEPT}
+    for table in marked.keys() - copied:
+        assert (fresh / f"{table}.parquet").read_bytes() == (tmp_path / "anew" / f"{table}.parquet").read_bytes(), table
+    assert copied in (set(), marked.keys() - {"params"})
+    return bool(copied)
+
+
+@pytest.fixture
+def shown(desk, new, tmp_path):
+    """A book with a snapshot of it: PLAN-1 in force, PLAN-2 waits, a paused promise, a decision on a payment."""
+    desk.log("PLAN-1")
+    desk.decide("sue", ("PLAN-1", 1))
+    desk.log("PLAN-2")
+    desk.log("PR-1", kind="promise")
+    with desk.as_("cara") as tx:
+        commitments.pause(tx, "PR-1", dt.date(2026, 3, 10), "hospital")
+        overrides.set_target(tx, "PAY-1", "PLAN-1", "first guess")
+    accept(desk, "commitments")
+    with desk.as_(PIPELINE) as tx:
+        snapshot.export(tx, tmp_path / "earlier", AS_OF, made_by="this program")
+    return desk
+
+
+def accept(desk, feed):
+    with desk.as_(PIPELINE) as tx:
+        sha = feed.encode().hex().ljust(64, "0")[:64]
+        files.register(tx, files.FileFacts(feed, f"{feed}.csv", 10, sha, f"rows-{feed}", 1, "accepted"))
+
+
+def by(who, act):
+    def do(desk):
+        with desk.as_(who) as tx:
+            act(tx)
+
+    return do
+
+
+def by_operator(act):
+    def do(desk):
+        with desk.operator() as tx:
+            act(tx)
+
+    return do
+
+
+def answer(desk):
+    """A line of a file that was accepted before the snapshot is answered after it: by an import that was cut short."""
+    with desk.as_(PIPELINE) as tx:
+        tx.execute(
+            "insert into ptp.feed_line (org_id, feed, file_sha256, line_number, outcome, commitment_id, rule, reason)"
+            " values (ptp.current_org(), 'commitments', %s, 2, 'refused', 'X', 'r', 'because')",
+            [b"commitments".hex().ljust(64, "0")],
+        )
+
+
+DAY = dt.date(2026, 4, 1)
+ACTS = {
+    "logged": lambda desk: desk.log("PLAN-3"),
+    "approved": lambda desk: desk.decide("sue", ("PLAN-2", 1)),
+    "rejected": lambda desk: desk.decide("sue", ("PLAN-2", 1), decision="reject"),
+    "sent back": lambda desk: desk.decide("sue", ("PLAN-2", 1), decision="send_back"),
+    "cancelled": by("sue", lambda tx: commitments.cancel(tx, "PLAN-1", DAY, "settled")),
+    "paused": by("cara", lambda tx: commitments.pause(tx, "PLAN-1", DAY, "hospital")),
+    "resumed": by("cara", lambda tx: commitments.resume(tx, "PR-1", DAY, "back")),
+    "decided": by("cara", lambda tx: overrides.set_target(tx, "PAY-2", "PLAN-1", "hers")),
+    "undone": by("cara", lambda tx: overrides.undo(tx, "PAY-1", "a slip")),
+    "split": by("cara", lambda tx: overrides.split(tx, "PAY-3", [overrides.Part("PLAN-1", 5), overrides.Part(None, 4)], "two")),
+    "policy": by_operator(lambda tx: policies.change(tx, {"calendar": "US"}, "moved", dt.date(2026, 1, 1))),
+    "policy of later": by_operator(lambda tx: policies.change(tx, {"grace_days": 2}, "later", dt.date(2026, 5, 15))),
+    "a file of commitments": lambda desk: accept(desk, "installments"),
+    "an answer to a file": answer,
+}
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+def test_after_an_act_that_it_may_show_a_snapshot_is_made_anew(shown, tmp_path, act):
+    act(shown)
+    assert not is_copied(shown, tmp_path)
+
+
+def test_after_payments_invoices_or_nothing_the_tables_of_the_last_snapshot_are_copied(shown, tmp_path):
+    assert is_copied(shown, tmp_path)
+    for feed in ("payments", "invoices", "contacts"):
+        accept(shown, feed)
+        before = rows(tmp_path / "anew", "params", "ledger_position")
+        assert is_copied(shown, tmp_path)
+        assert rows(tmp_path / "fresh", "params") == rows(tmp_path / "anew", "params")
+        assert rows(tmp_path / "fresh", "params", "ledger_position") > before
+    # One that was copied is as good as one that was made.
+    shutil.rmtree(tmp_path / "earlier")
+    (tmp_path / "fresh").rename(tmp_path / "earlier")
+    assert is_copied(shown, tmp_path)
+
+
+def test_what_was_made_for_another_day_or_by_another_program_or_of_another_ledger_is_not_copied(shown, tmp_path):
+    assert not is_copied(shown, tmp_path, as_of=AS_OF + dt.timedelta(1))
+    assert not is_copied(shown, tmp_path, made_by="another program")
+    made_of = tmp_path / "earlier" / snapshot.MADE_OF
+    known = json.loads(made_of.read_text())
+    # A ledger that was restored from a backup went on from there to the same number.
+    made_of.write_text(json.dumps({**known, "made_of": {**known["made_of"], "head": "0" * 64}}))
+    assert not is_copied(shown, tmp_path)
+    made_of.unlink()
+    assert not is_copied(shown, tmp_path)

@@ -9,7 +9,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -122,7 +123,7 @@ class Answer:
 class Draft:
     """A build that is written but not in place: nobody sees it yet. Its tables are open in `con`, as `built.<table>`.
 
-    One made from another has that one as its `base`, and knows what its customers' new rows do not meet.
+    One made from another has that one as its `base`, with its digests, and knows what its customers' new rows do not meet.
     """
 
     settings: Settings
@@ -131,6 +132,7 @@ class Draft:
     con: "duckdb.DuckDBPyConnection"
     digests: dict[str, TableDigest]
     base: Path | None = None
+    base_digests: Mapping[str, TableDigest] = field(default_factory=dict)
     unmet: list[Failure] = field(default_factory=list)
 
     def stats(self) -> dict[str, TableStats]:
@@ -237,7 +239,8 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
     serve.
     """
     source = settings.published(answer.org) / base
-    digests = _base_digests(source, base)
+    base_digests = _base_digests(source, base)
+    digests = dict(base_digests)
     _refuse_other_date(delta, answer)
     folder = _fresh_folder(settings, answer)
     shutil.copyfile(source / DATABASE, folder / DATABASE)
@@ -266,7 +269,7 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
                 _make(con, model)
                 digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
         con.execute("drop table built.run_info")
-        yield Draft(settings, answer, folder, con, digests, source, failures)
+        yield Draft(settings, answer, folder, con, digests, source, base_digests, failures)
     finally:
         con.close()
 
@@ -291,7 +294,7 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     }
     _write_run_info(written.con, info)
     tables = {**{name: found.rows for name, found in written.digests.items()}, "run_info": 1}
-    notes = _write_files(written.con, folder, tables, settings.table_file_rows, answer.as_of)
+    notes = _write_files(written, tables)
     validation = _validated(written) if validate else None
     written.con.execute("detach built")
     build_id = _free_name(root, f"{answer.as_of}-{re.sub(r'[^A-Za-z0-9]', '', answer.run_id)[:8] or 'run'}")
@@ -525,10 +528,12 @@ def _make(con: "duckdb.DuckDBPyConnection", model: Model) -> None:
 def _replace_rows(con: "duckdb.DuckDBPyConnection", model: Model) -> TableDigest:
     """Put the rows of `published.<table>` in the place of those customers' rows in the file. Returns what that does to the digest."""
     built, fresh = f"built.{model.table}", f"published.{model.table}"
-    change = table_digest(con, model.table, fresh) - table_digest(con, model.table, built, THEIRS)
-    columns = ", ".join(_stored_columns(con, model.table, built))
     kept_in = stored_table(built) if model.sentences else built
-    con.execute(f"delete from {kept_in} where {THEIRS}")
+    # By their places: whoever asks for columns by customer is given those columns of nearly the whole table.
+    con.execute(f"create or replace temp table replaced as select rowid as place from {kept_in} where {THEIRS}")
+    change = table_digest(con, model.table, fresh) - table_digest(con, model.table, kept_in, "rowid in (from replaced)")
+    columns = ", ".join(_stored_columns(con, model.table, built))
+    con.execute(f"delete from {kept_in} where rowid in (from replaced)")
     con.execute(f"insert into {kept_in} ({columns}) select {columns} from {fresh} order by {order_of(model)}")
     return change
 
@@ -557,6 +562,21 @@ _AS_BUILT = {
     " (p.unapplied_amount * s.scale)::bigint as unapplied_minor"
     " from built.stored.payments as p join everybody.main.scales as s using (currency)",
 }
+# Of these, only rows of commitments that a payment may belong to are read once it is known which payments look for a place: of customers
+# it leads to, named by it, or with an installment of its amount. The places of the rows are looked up first, as in `_replace_rows`.
+_NEAR = """
+create table main.near as
+select commitment_id from core.versions where customer_id in (select customer_id from matching.suggestion_customers)
+union
+select commitment_id from matching.suggestion_mentions where commitment_id is not null
+union
+select commitment_id from built.stored.installments
+where amount - charged_back_amount in (
+    select (p.amount_minor * (1000 // s.scale) * 0.001)::decimal(18, 3)
+    from matching.suggestion_payments as p join main.scales as s using (currency) where not p.is_placed
+)
+"""
+_NARROWED = {"core.installments": "i", "matching.allocations": "a"}
 
 
 def _suggest(con: "duckdb.DuckDBPyConnection", whole: Warehouse) -> None:
@@ -572,12 +592,26 @@ def _suggest(con: "duckdb.DuckDBPyConnection", whole: Warehouse) -> None:
             cursor.execute(f"create view {name} as {rows}")
         for model in stage_models("matching"):
             if model.table.startswith("suggestion"):
+                if model.table == "suggestion_candidates":
+                    _narrow(cursor)
                 create_table(cursor, model)
                 if step := SUGGESTION_STEPS.get(model.table):
                     step(cursor)
         cursor.execute("use memory")
     for table in ("suggestions", "payments"):
         con.execute(f"create or replace view matching.{table} as from everybody.matching.{table}")
+
+
+def _narrow(con: "duckdb.DuckDBPyConnection") -> None:
+    con.execute(_NEAR)
+    for name, rows in _NARROWED.items():
+        table = name.split(".")[1]
+        con.execute(
+            f"create table main.near_{table} as select rowid as place from built.stored.{table}"
+            " where commitment_id in (select commitment_id from main.near)"
+        )
+        where = "and" if " where " in _AS_BUILT[name] else "where"
+        con.execute(f"create or replace view {name} as {_AS_BUILT[name]} {where} {rows}.rowid in (from everybody.main.near_{table})")
 
 
 def state_of(settings: Settings, org: str, build_id: str, digest: str) -> "increment.Base | None":
@@ -626,30 +660,59 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _write_files(con: "duckdb.DuckDBPyConnection", folder: Path, tables: Mapping[str, int], most_rows: int, as_of: date) -> list[str]:
+def _write_files(written: Draft, tables: Mapping[str, int]) -> list[str]:
     """Parquet, CSV and XLSX of a build. Returns notes on what was left out.
 
-    A table of millions is in the DuckDB file, once: writing it three times would cost more than matching it.
+    A table of millions is in the DuckDB file, once: writing it three times would cost more than matching it. An increment writes the
+    tables that its rows changed; the files of the others are those of the build it was made from.
     """
+    folder, most_rows = written.folder, written.settings.table_file_rows
     (folder / "tables").mkdir()
     (folder / "reports").mkdir()
-    left_out = sorted(table for table, rows in tables.items() if rows > most_rows)
-    for table, rows in tables.items():
-        if rows <= most_rows:
-            con.execute(f"copy built.{table} to {sql_text(folder / 'tables' / f'{table}.parquet')} (format parquet, compression zstd)")
-        if rows <= most_rows or table in REPORTS:
-            text = [column for column, kind in columns_of(con, f"built.{table}") if kind == "VARCHAR"]
-            guarded = ", ".join(f'{guard_sql(_quoted(c))} as "{c}"' for c in text)
-            replaced = f" replace ({guarded})" if guarded else ""
-            target = sql_text(folder / "reports" / f"{table}.csv")
-            con.execute(f"copy (select *{replaced} from built.{table}) to {target} (format csv, header)")
-    notes = [note for name in SPREADSHEETS if (note := _write_spreadsheet(con, name, tables[name], folder, as_of))]
-    if left_out:
+    same = {table for table, found in written.digests.items() if written.base_digests.get(table) == found}
+    models = {model.table: model for model in _kept_models()}
+    wanted = {
+        **{Path("tables", f"{table}.parquet"): table for table, rows in tables.items() if rows <= most_rows},
+        **{Path("reports", f"{table}.csv"): table for table, rows in tables.items() if rows <= most_rows or table in REPORTS},
+    }
+    copies = []
+    for place, table in wanted.items():
+        if written.base and table in same and (written.base / place).exists():
+            increment.same_file(written.base / place, folder / place)
+        else:
+            # New rows of an increment are the last of their tables, and people read the reports in their order.
+            order = order_of(models[table]) if written.base and place.suffix == ".csv" and table in models else ""
+            copies.append(_copy_statement(written.con, table, folder / place, order))
+    _at_once(written.con, copies, written.settings.duckdb_threads)
+    notes = [note for name in SPREADSHEETS if (note := _write_spreadsheet(written.con, name, tables[name], folder, written.answer.as_of))]
+    if left_out := sorted(table for table, rows in tables.items() if rows > most_rows):
         notes.append(
             f"Tables of more than {most_rows:,} rows are in {DATABASE} only: {', '.join(left_out)}."
             " `ptp export --table NAME` writes any of them."
         )
     return notes
+
+
+def _copy_statement(con: "duckdb.DuckDBPyConnection", table: str, path: Path, order: str) -> str:
+    if path.suffix == ".parquet":
+        return f"copy built.{table} to {sql_text(path)} (format parquet, compression zstd)"
+    text = [column for column, kind in columns_of(con, f"built.{table}") if kind == "VARCHAR"]
+    guarded = ", ".join(f'{guard_sql(_quoted(c))} as "{c}"' for c in text)
+    replaced = f" replace ({guarded})" if guarded else ""
+    ordered = f" order by {order}" if order else ""
+    return f"copy (select *{replaced} from built.{table}{ordered}) to {sql_text(path)} (format csv, header)"
+
+
+def _at_once(con: "duckdb.DuckDBPyConnection", statements: Sequence[str], threads: int) -> None:
+    """Run statements that do not depend on each other. DuckDB writes a file of text with one thread: several files keep the others busy."""
+
+    def run(statement: str) -> None:
+        with con.cursor() as cursor:
+            cursor.execute("set timezone = 'UTC'")
+            cursor.execute(statement)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, statements))
 
 
 def _quoted(column: str) -> str:

@@ -23,7 +23,7 @@ with known_invoices as (
 
 -- A row that names a known commitment or a covered invoice was routed by it.
 strangers as (
-    select payment_id,
+    select payment_id, customer_id, currency, received_date, allocated_minor, reference, commitment_id, invoice_id,
     from matching.payments
     where kind = 'payment'
         and match_status = 'matched'
@@ -35,7 +35,17 @@ strangers as (
 ),
 
 homeless as (
-    select p.payment_id, p.customer_id, p.currency, p.matched_by, p.target_commitment_id,
+    select
+        p.payment_id,
+        p.customer_id,
+        p.currency,
+        p.received_date,
+        p.unapplied_minor,
+        p.reference,
+        p.commitment_id,
+        p.invoice_id,
+        p.matched_by,
+        p.target_commitment_id,
     from matching.payments as p
     anti join (select payment_id from matching.decisions where commitment_id is null and not is_stale) as d on p.payment_id = d.payment_id
     where p.kind = 'payment' and p.match_status in ('unmatched', 'partially_matched') and p.unapplied_minor > 0
@@ -81,26 +91,25 @@ held as (
 ),
 
 wanted as (
-    select payment_id, false as is_placed,
+    select payment_id, customer_id, currency, received_date, unapplied_minor as amount_minor, false as is_placed, reference, commitment_id, invoice_id,
     from homeless
     anti join held using (payment_id)
     union all
-    select payment_id, true,
+    select payment_id, customer_id, currency, received_date, allocated_minor, true, reference, commitment_id, invoice_id,
     from strangers
 )
 
 select
-    p.payment_id,
-    p.customer_id,
-    p.currency,
-    p.received_date,
-    if(w.is_placed, p.allocated_minor, p.unapplied_minor)::bigint as amount_minor,
-    w.is_placed,
-    p.reference,
-    p.commitment_id,
-    p.invoice_id,
+    payment_id,
+    customer_id,
+    currency,
+    received_date,
+    amount_minor::bigint as amount_minor,
+    is_placed,
+    reference,
+    commitment_id,
+    invoice_id,
     greatest((select count(*) from wanted) - 500, 0)::bigint as left_out,
-from matching.payments as p
-inner join wanted as w on p.payment_id = w.payment_id
-order by w.is_placed, p.received_date desc, p.payment_id desc
+from wanted
+order by is_placed, received_date desc, payment_id desc
 limit 500

@@ -1,6 +1,6 @@
 -- grain: one row per row of the payments feed with money that found no place
 -- description: Money somebody has to look at. What a person set aside is not here, nor credit that waits for the next installment.
--- scope: whole
+-- scope: customer_id
 -- columns:
 --   payment_id: the payment
 --   kind: payment; or reversal, chargeback or refund of something that is not there

@@ -1,5 +1,6 @@
 """A build made from another one and some customers' rows equals the build made whole: same digest, same tables, same reports."""
 
+import json
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -89,8 +90,61 @@ def test_a_build_from_another_one_equals_the_build_made_whole(tmp_path: Path) ->
             "select table_name, column_name, comment from duckdb_columns() where database_name = ? and schema_name = 'main' order by all"
         )
         assert con.execute(comments, ["a"]).fetchall() == con.execute(comments, ["b"]).fetchall()
-    for name in ("plan_status.csv", "scorecard_owner.csv", "broken_promises.csv", "unmatched_payments.csv"):
-        assert sorted((delta.path / "reports" / name).open()) == sorted((whole.path / "reports" / name).open())
+    reports = {path.name for path in (whole.path / "reports").glob("*.csv")} - {"run_info.csv"}
+    assert {"plan_status.csv", "scorecard_owner.csv", "broken_promises.csv", "unmatched_payments.csv"} < reports
+    for name in reports:
+        assert (delta.path / "reports" / name).read_bytes() == (whole.path / "reports" / name).read_bytes(), name
+    for name in {path.name for path in (whole.path / "tables").glob("*.parquet")} - {"run_info.parquet"}:
+        both = [f"from read_parquet('{build.path / 'tables' / name}')" for build in (delta, whole)]
+        for one, other in (both, reversed(both)):
+            assert duckdb.sql(f"{one} except all {other}").fetchall() == [], name
+
+
+def test_files_of_tables_that_did_not_change_are_those_of_the_base_and_all_others_are_new(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    base = made_whole(settings, book(), "base")
+    delta = made_from(settings, base, later_book(), CHANGED)
+
+    def digests(build: Build) -> dict[str, object]:
+        return dict(json.loads((build.path / "build.json").read_text())["table_digests"])
+
+    before, after = digests(base), digests(delta)
+    changed = {table for table in after if after[table] != before[table]}
+    assert {"payments", "unmatched_payments", "allocations"} <= changed
+    assert {"decisions", "quarantine"} <= after.keys() - changed
+    for path in [*base.path.glob("tables/*.parquet"), *base.path.glob("reports/*.csv")]:
+        is_new = path.stem in changed or path.stem == "run_info"
+        assert path.samefile(delta.path / path.relative_to(base.path)) == (not is_new), path.name
+    # A file that the base does not have is written.
+    few = made_whole(settings.model_copy(update={"table_file_rows": 0}), book(), "few")
+    more = made_from(settings, few, later_book(), CHANGED, "more")
+    assert "files" not in changed
+    assert not (few.path / "tables" / "files.parquet").exists()
+    assert {path.name for path in (more.path / "tables").iterdir()} == {path.name for path in (delta.path / "tables").iterdir()}
+
+
+def test_suggestions_of_a_part_lead_to_everybody_by_amount_name_and_id_and_know_what_is_paid_there(tmp_path: Path) -> None:
+    def street() -> Book:
+        book = Book(as_of=date(2026, 5, 1), names={"KX": "Alder Foods", "KY": "Birch Sons", "KZ": "Cedar Tools"})
+        book.commit("X-1001", "01-10", ("03-01", 30000), ("04-20", 44000), customer="KX")
+        book.commit("Y-2005", "01-10", ("03-20", 1000), ("04-25", 52000), customer="KY")
+        # Two installments of one amount, the first of them paid.
+        book.commit("Z-3006", "01-10", ("04-20", 7700), ("04-23", 7700), customer="KZ")
+        book.pay("P-Z", "04-20", 7700, "KZ")
+        book.pay("P-Y", "03-20", 1000, "KY")
+        return book
+
+    after = street()
+    after.pay("P-1", "04-20", 7700, "KE")
+    after.pay("P-2", "04-20", 111, "KE", reference="ALDER FOODS")
+    after.pay("P-3", "04-25", 222, "KE", reference="Y-2O05")
+    settings = settings_in(tmp_path)
+    delta = made_from(settings, made_whole(settings, street(), "base"), after, ("KE",))
+    with duckdb.connect(str(delta.path / "ptp.duckdb"), read_only=True) as con:
+        found = con.execute("select payment_id, commitment_id, sequence from suggestions where rank = 1 order by all").fetchall()
+    assert found == [("P-1", "Z-3006", 2), ("P-2", "X-1001", 2), ("P-3", "Y-2005", 2)]
+    whole = made_whole(settings, after, "whole")
+    assert (delta.digest, delta.tables) == (whole.digest, whole.tables)
 
 
 def test_builds_can_be_made_from_builds_made_from_builds(tmp_path: Path) -> None:

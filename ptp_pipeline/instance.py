@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ptp_pipeline.ledger.connection import Ledger
@@ -51,8 +51,28 @@ def keep_connections(instance: "DagsterInstance") -> None:
         return
     _KEEPING.add(instance)
     instance.optimize_for_webserver(statement_timeout=120_000, pool_recycle=3600, max_overflow=20)
-    storage = instance.event_log_storage
-    storage.has_table = cache(storage.has_table)  # type: ignore[attr-defined] # asked of the catalogue 340 times in a run; tables stay
+    _remember(instance.event_log_storage)
+
+
+def _remember(storage: Any) -> None:
+    """Keep answers that stay while a process lives: Dagster asks for them with nearly every event, hundreds of times in a run."""
+    storage.has_table = cache(storage.has_table)
+    has_column, has_partition = storage._has_asset_key_col_on_connection, storage.has_dynamic_partition  # noqa: SLF001
+    columns: dict[str, bool] = {}
+    partitions: set[tuple[str, str]] = set()
+
+    def has_asset_key_col(con: Any, column: str) -> bool:
+        if column not in columns:
+            columns[column] = has_column(con, column)
+        return columns[column]
+
+    def has_dynamic_partition(definition: str, key: str) -> bool:
+        if (definition, key) not in partitions and has_partition(definition, key):
+            partitions.add((definition, key))  # one that is not there may come
+        return (definition, key) in partitions
+
+    storage._has_asset_key_col_on_connection = has_asset_key_col  # noqa: SLF001
+    storage.has_dynamic_partition = has_dynamic_partition
 
 
 def end_dead_runs(instance: "DagsterInstance", ledger: Ledger, now: datetime) -> list[str]:

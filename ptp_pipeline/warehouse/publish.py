@@ -680,8 +680,8 @@ def _write_files(written: Draft, tables: Mapping[str, int]) -> list[str]:
         if written.base and table in same and (written.base / place).exists():
             increment.same_file(written.base / place, folder / place)
         else:
-            # New rows of an increment are the last of their tables, and people read the reports in their order.
-            order = order_of(models[table]) if written.base and place.suffix == ".csv" and table in models else ""
+            # New rows of an increment are the last of their tables, but people read the reports in their order.
+            order = order_of(models[table]) if written.base and table in models.keys() & {*REPORTS} else ""
             copies.append(_copy_statement(written.con, table, folder / place, order))
     _at_once(written.con, copies, written.settings.duckdb_threads)
     notes = [note for name in SPREADSHEETS if (note := _write_spreadsheet(written.con, name, tables[name], folder, written.answer.as_of))]

@@ -90,10 +90,11 @@ def test_a_build_from_another_one_equals_the_build_made_whole(tmp_path: Path) ->
             "select table_name, column_name, comment from duckdb_columns() where database_name = ? and schema_name = 'main' order by all"
         )
         assert con.execute(comments, ["a"]).fetchall() == con.execute(comments, ["b"]).fetchall()
-    reports = {path.name for path in (whole.path / "reports").glob("*.csv")} - {"run_info.csv"}
-    assert {"plan_status.csv", "scorecard_owner.csv", "broken_promises.csv", "unmatched_payments.csv"} < reports
-    for name in reports:
-        assert (delta.path / "reports" / name).read_bytes() == (whole.path / "reports" / name).read_bytes(), name
+    for path in {*(whole.path / "reports").glob("*.csv")} - {whole.path / "reports" / "run_info.csv"}:
+        one, other = (delta.path / "reports" / path.name).read_text().splitlines(), path.read_text().splitlines()
+        assert sorted(one) == sorted(other), path.name
+        # What people read is in the same order, too.
+        assert one == other or path.stem not in publishing.REPORTS, path.name
     for name in {path.name for path in (whole.path / "tables").glob("*.parquet")} - {"run_info.parquet"}:
         both = [f"from read_parquet('{build.path / 'tables' / name}')" for build in (delta, whole)]
         for one, other in (both, reversed(both)):

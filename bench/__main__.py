@@ -29,6 +29,7 @@ STEPS = {
     "same": "matching again on 1 thread, with 1 GB, and on shuffled rows: the same tables must come out",
     "run": "the whole `ptp run`: CSV in the inbox to published files",
     "increment": "a further `ptp run` after a small file was dropped: 1,000 payments on 5 million",
+    "least": "writing alone, from memory: what matching and the run wrote; nobody who makes these tables can do without",
     "loop": "csv and Decimal in plain Python (even book)",
     "pandas": "cumulated sums and as-of merges in pandas (even book)",
 }
@@ -98,6 +99,11 @@ class Bench:
             if found["digest"] != expected:
                 raise Failed(f"{name} gives other tables: {found['digest']} instead of {expected}")
             yield name, found
+
+    def _least(self, book: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield "least, matching", self._best("write_matching", book, max(3, self.repeat))
+        if (book / "home" / "published").exists():
+            yield "least, published", self._best("write_published", book, max(3, self.repeat))
 
     def _loop(self, book: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "loop", self._contestant("loop", book)

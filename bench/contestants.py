@@ -5,10 +5,12 @@ The last line printed is one JSON object: seconds of the measured part, peak mem
 
 import json
 import resource
+import shutil
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +168,43 @@ def _allocated_in(path: Path, minor: str) -> tuple[Any, ...]:
         return _allocated(con, f"read_csv('{path}', all_varchar = true)" if path.suffix == ".csv" else f"read_parquet('{path}')", minor)
 
 
+def write_matching(book: Book, options: Namespace) -> dict[str, Any]:
+    """The tables that matching made, written again from memory as a stage's Parquet. Needs them."""
+    warehouse = _warehouse(book, options)
+    fresh = warehouse.fresh_dir("written")
+    parts = []
+    for path in warehouse.stage_dir(STAGE).glob("*.parquet"):
+        with warehouse.connect([]) as con:
+            con.execute(f"create schema {STAGE}; create table {STAGE}.{path.stem} as from '{path}'")
+            parts.append(measured(partial(warehouse.write_tables, STAGE, con, [path.stem], fresh)))
+    shutil.rmtree(fresh)
+    return _together(parts)
+
+
+def write_published(book: Book, options: Namespace) -> dict[str, Any]:
+    """The tables of the org's current build, written again from memory as a DuckDB file like its own. Needs a run."""
+    from ptp_pipeline.warehouse.models import connect
+    from ptp_pipeline.warehouse.publish import DATABASE, STORAGE_VERSION
+
+    settings = _run_settings(book, options)
+    target = book.folder / "written.duckdb"
+    parts = []
+    with connect(settings, book.folder / "spill") as con:
+        con.execute(f"attach '{settings.current_build(org.ORG).resolve() / DATABASE}' as build (read_only)")
+        con.execute(f"attach '{target}' as written (storage_version '{STORAGE_VERSION}')")
+        tables = con.execute("select schema_name || '.' || table_name from duckdb_tables() where database_name = 'build'").fetchall()
+        for number, (table,) in enumerate(tables):
+            con.execute(f"create or replace temp table held as from build.{table}")
+            parts.append(measured(partial(con.execute, f"create table written.t{number} as from held")))
+        parts.append(measured(partial(con.execute, "detach written")))
+    target.unlink()
+    return _together(parts)
+
+
+def _together(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: sum(part[name] for part in parts) for name in ("seconds", "cpu_seconds")} | {"peak_mb": peak_mb()}
+
+
 def loop(book: Book, options: Namespace) -> dict[str, Any]:
     """csv and Decimal in plain Python."""
     del options
@@ -268,7 +307,22 @@ def explain(book: Book, options: Namespace) -> dict[str, Any]:
 
 
 CONTESTANTS = {
-    f.__name__: f for f in (floor, fast_inputs, fast, matching, loop, pandas, set_up_run, drop_increment, after_run, profile, explain)
+    f.__name__: f
+    for f in (
+        floor,
+        fast_inputs,
+        fast,
+        matching,
+        write_matching,
+        write_published,
+        loop,
+        pandas,
+        set_up_run,
+        drop_increment,
+        after_run,
+        profile,
+        explain,
+    )
 }
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 from pydantic import Field
 
+from ptp_pipeline.assets.recording import recording
 from ptp_pipeline.assets.stages import Results, in_words, model_specs, results, table_specs
 from ptp_pipeline.checks import check_results, check_specs, run_checks
 from ptp_pipeline.errors import Refused, UsageError
@@ -25,7 +26,6 @@ from ptp_pipeline.warehouse.models import PythonStep
 
 if TYPE_CHECKING:
     from ptp_pipeline.warehouse.increment import Scope
-    from ptp_pipeline.warehouse.publish import Build
 
 
 class AsOf(dg.Config):
@@ -184,15 +184,17 @@ def published(
     scope = increment.current(ptp.settings, org_lock)
     if scope is None:
         expectations.load_ahead()
-    with in_words(), publish.draft_of(ptp.settings, answer, scope) as draft:
-        yield from results("published", draft.stats())
-        checks = list(check_results("published", draft.violations()))
-        yield from checks
-        if broken := [check.check_name for check in checks if not check.passed]:
-            raise dg.Failure(f"Nothing was published: {', '.join(map(str, broken))} does not hold.", allow_retries=False)
-        build = publish.place(draft, make_current=config.make_current)
-    if build.is_current:
-        _record(ptp, build, params["ledger_position"], scope)
+    with in_words(), recording(ptp, answer, scope) as record:
+        offer = record.offer if publish.may_become_current(ptp.settings, answer, make_current=config.make_current) else None
+        with publish.draft_of(ptp.settings, answer, scope, offer) as draft:
+            yield from results("published", draft.stats())
+            checks = list(check_results("published", draft.violations()))
+            yield from checks
+            if broken := [check.check_name for check in checks if not check.passed]:
+                raise dg.Failure(f"Nothing was published: {', '.join(map(str, broken))} does not hold.", allow_retries=False)
+            build = publish.place(draft, make_current=config.make_current)
+        if build.is_current:
+            record.finish(build)
     publish.remove_old(ptp.settings, build)
     yield dg.MaterializeResult(
         asset_key=BUILD,
@@ -205,22 +207,3 @@ def published(
         check_name="expectations",
         metadata={"failures": dg.MetadataValue.json([asdict(failure) for failure in failures])},
     )
-
-
-def _record(ptp: Ptp, build: "Build", ledger_position: int, scope: "Scope | None") -> None:
-    """Append what the run found. After `current` moved: a crash in between leaves the ledger asking for another run.
-
-    Only what the last recorded build did not have is offered. That its transitions were appended is sure: both are one transaction.
-    """
-    from ptp_pipeline.ledger import builds, positions, transitions
-    from ptp_pipeline.warehouse.positions import changed_positions
-    from ptp_pipeline.warehouse.publish import new_transitions
-
-    with ptp.ledger.transaction(build.org, PIPELINE) as tx:
-        known = builds.latest(tx)
-        with new_transitions(ptp.settings, build, *((known.build_id, known.digest) if known else ("", "")), scope) as found:
-            transitions.append(tx, found, build.run_id)
-        before = positions.source(tx)
-        with changed_positions(ptp.settings, build, *((before.build_id, before.digest) if before else ("", "")), scope) as changes:
-            positions.record(tx, changes.files, positions.Source(build.build_id, build.digest, build.as_of), is_whole=changes.is_whole)
-        builds.record(tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, ledger_position, build.evidence)

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -71,6 +71,8 @@ RUN_INFO = {
 BY_CUSTOMER, WHOLE = "customer_id", "whole"
 # Whose rows an increment replaces. Rows of nobody (a decision on a payment that is not in the book) are in every one.
 THEIRS = "(customer_id is null or customer_id in (from scope))"
+# A whole build makes these tables first: the ledger can take the transitions in while the others are made.
+_FIRST = ("scales", "transitions")
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ class Answer:
     policy_version: int
     audit_seq: int = 0
     audit_hash: str = ""
+
+
+# What a draft calls as soon as its transitions are made, with the connection that has them as `built.transitions`.
+Offer = Callable[["duckdb.DuckDBPyConnection"], None]
 
 
 @dataclass
@@ -195,18 +201,20 @@ def _checked(written: Draft, *, make_current: bool, validate: bool) -> Build:
     return build
 
 
-def draft_of(settings: Settings, answer: Answer, scope: "increment.Scope | None") -> AbstractContextManager[Draft]:
+def draft_of(
+    settings: Settings, answer: Answer, scope: "increment.Scope | None", offer: Offer | None = None
+) -> AbstractContextManager[Draft]:
     """The draft of a run: a whole build, or an increment to the build that its scope names."""
     if scope is None:
-        return draft(settings, answer)
+        return draft(settings, answer, offer)
     if _manifest(settings.published(answer.org) / scope.base).get("digest") != scope.base_digest:
         raise WorkFailed(f"Build {scope.base}, which this run was to start from, is gone.", "Run the whole job again.")
     customers = increment.customers_file(settings, answer.org)
-    return delta_draft(settings, answer, scope.base, customers, increment.part(settings, answer.org))
+    return delta_draft(settings, answer, scope.base, customers, increment.part(settings, answer.org), offer)
 
 
 @contextmanager
-def draft(settings: Settings, answer: Answer) -> Iterator[Draft]:
+def draft(settings: Settings, answer: Answer, offer: Offer | None = None) -> Iterator[Draft]:
     """A whole build from the org's warehouse. Raises WorkFailed when that was made for another date, or not at all."""
     warehouse = Warehouse(settings, answer.org)
     _refuse_other_date(warehouse, answer)
@@ -216,19 +224,23 @@ def draft(settings: Settings, answer: Answer) -> Iterator[Draft]:
         _attach(con, folder)
         con.execute("create schema published")
         digests = {}
-        for model in stage_models("published"):
+        for model in sorted(stage_models("published"), key=lambda model: model.table not in _FIRST):
             if model.is_kept:
                 _make(con, model)
                 digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
             else:
                 create_table(con, model)
+            if offer and model.table == "transitions":
+                offer(con)
         yield Draft(settings, answer, folder, con, digests)
     finally:
         con.close()
 
 
 @contextmanager
-def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, delta: Warehouse) -> Iterator[Draft]:
+def delta_draft(
+    settings: Settings, answer: Answer, base: str, customers: Path, delta: Warehouse, offer: Offer | None = None
+) -> Iterator[Draft]:
     """A build made from another one, with the rows of some customers replaced.
 
     `base` is the id of the build it starts from, `customers` a Parquet file with the column `customer_id`, and `delta` a warehouse with
@@ -269,6 +281,8 @@ def delta_draft(settings: Settings, answer: Answer, base: str, customers: Path, 
                 _make(con, model)
                 digests[model.table] = table_digest(con, model.table, f"built.{model.table}")
         con.execute("drop table built.run_info")
+        if offer:
+            offer(con)
         yield Draft(settings, answer, folder, con, digests, source, base_digests, failures)
     finally:
         con.close()
@@ -298,9 +312,7 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     validation = _validated(written) if validate else None
     written.con.execute("detach built")
     build_id = _free_name(root, f"{answer.as_of}-{re.sub(r'[^A-Za-z0-9]', '', answer.run_id)[:8] or 'run'}")
-    is_current = (validation is None or validation.passed) and (
-        make_current or answer.as_of >= (current_as_of(settings, answer.org) or answer.as_of)
-    )
+    is_current = (validation is None or validation.passed) and may_become_current(settings, answer, make_current=make_current)
     audited = {name: {"rows": written.digests[name].rows, "digest": str(written.digests[name].hashes)} for name in AUDITED}
     evidence = {
         "audit_seq": answer.audit_seq,
@@ -341,6 +353,11 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     return build
 
 
+def may_become_current(settings: Settings, answer: Answer, *, make_current: bool = False) -> bool:
+    """Whether a build will be the current one if it meets its expectations."""
+    return make_current or answer.as_of >= (current_as_of(settings, answer.org) or answer.as_of)
+
+
 def _validated(written: Draft) -> Validation:
     """Great Expectations over a build made whole. Of an increment only rows that are new are held against the same expectations.
 
@@ -367,21 +384,27 @@ def beside(
     The third value tells whether the earlier one is there: false when it is the same, was removed, or does not open any more. The last is
     a condition that all rows meet which can be different: of some customers, if `scope` made the build from that very one.
     """
-    earlier = settings.published(build.org) / known
     folder = Warehouse(settings, build.org).fresh_dir("beside")
     con = connect(settings, folder / "spill")
     try:
         con.execute(f"attach {sql_text(build.path / DATABASE)} as built (read_only)")
-        is_known = bool(known) and known != build.build_id and _manifest(earlier).get("digest") == known_digest != ""
-        is_known = is_known and attach_earlier(con, earlier)
-        concerned = "true"
-        if is_known and scope and (scope.base, scope.base_digest) == (known, known_digest):
-            con.execute(f"create temp table scope as from read_parquet({sql_text(increment.customers_file(settings, build.org))})")
-            concerned = THEIRS
-        yield con, folder, is_known, concerned
+        earlier = known if known != build.build_id else ""
+        yield con, folder, *_attach_known(con, settings, build.org, earlier, known_digest, scope)
     finally:
         con.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _attach_known(
+    con: "duckdb.DuckDBPyConnection", settings: Settings, org: str, known: str, known_digest: str, scope: "increment.Scope | None"
+) -> tuple[bool, str]:
+    """The last two values of `beside`."""
+    earlier = settings.published(org) / known
+    is_known = bool(known) and _manifest(earlier).get("digest") == known_digest != "" and attach_earlier(con, earlier)
+    if not (is_known and scope and (scope.base, scope.base_digest) == (known, known_digest)):
+        return is_known, "true"
+    con.execute(f"create temp table if not exists scope as from read_parquet({sql_text(increment.customers_file(settings, org))})")
+    return True, THEIRS
 
 
 def attach_earlier(con: "duckdb.DuckDBPyConnection", folder: Path) -> bool:
@@ -397,28 +420,33 @@ def attach_earlier(con: "duckdb.DuckDBPyConnection", folder: Path) -> bool:
     return True
 
 
-@contextmanager
-def new_transitions(
-    settings: Settings, build: Build, known: str = "", known_digest: str = "", scope: "increment.Scope | None" = None
-) -> Iterator[Path]:
-    """A CSV file of the build's transitions that the build `known` does not have: all of them when that one is not there.
+def write_new_transitions(
+    con: "duckdb.DuckDBPyConnection",
+    target: Path,
+    settings: Settings,
+    org: str,
+    known: str = "",
+    known_digest: str = "",
+    scope: "increment.Scope | None" = None,
+) -> None:
+    """Write the transitions of `built` that the build `known` does not have: all of them when that one is not there.
 
-    It has the columns that the ledger keeps, without a header.
+    A CSV file of the columns that the ledger keeps, without a header, in the order of the table. `scope` is what `built` was made from.
 
     `known` must be one whose transitions the ledger has: the last that was *recorded*, not the last that was published. A run that was
     killed between the two left a build whose transitions nobody appended.
     """
-    with beside(settings, build, known, known_digest, scope) as (con, folder, is_known, concerned):
-        target, offered = folder / "transitions.csv", "built.stored.transitions"
-        if is_known:
-            # From what is stored: the sentences of the view would be made for every row before the few that are new are picked.
-            con.execute(f"create temp table fresh as {_NOT_KNOWN.format(concerned=concerned)}")
-            offered = "fresh"
-        words = {name: f"({said}) as {name}" for name, said in sentences_of("transitions").items()}
-        recorded = ", ".join(words.get(name, name) for name in _RECORDED)
-        con.execute(f"copy (select {recorded} from {offered}) to {sql_text(target)} (format csv, header false)")
-        con.close()
-        yield target
+    offered = "built.stored.transitions"
+    is_known, concerned = _attach_known(con, settings, org, known, known_digest, scope)
+    if is_known:
+        # From what is stored: the sentences of the view would be made for every row before the few that are new are picked.
+        con.execute(f"create temp table fresh as {_NOT_KNOWN.format(concerned=concerned)}")
+        con.execute("detach known")
+        offered = "fresh"
+    words = {name: f"({said}) as {name}" for name, said in sentences_of("transitions").items()}
+    recorded = ", ".join(words.get(name, name) for name in _RECORDED)
+    # Sentences make DuckDB write rows in any order, unless told: a sorted file is inserted faster, into a smaller index.
+    con.execute(f"copy (select {recorded} from {offered}) to {sql_text(target)} (format csv, header false, preserve_order true)")
 
 
 _TRANSITION = "commitment_id, version, sequence, effective_on, to_state, from_state"

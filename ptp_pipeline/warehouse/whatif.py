@@ -1,7 +1,7 @@
 """What would have become of a payment if one fact about it were different: sql/warehouse/matching, run again on one customer's book.
 
-No rule of matching is here, only which fact is changed. The customer's part of the tables matching reads is taken from the warehouse of
-the last run; each alternative is a small in-memory database of its own, so they run side by side.
+No rule of matching is here, only which fact is changed. The customer's part of the facts is taken from the warehouse of the last run and
+matched once as it is; each alternative is a small in-memory database of its own, so they run side by side.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse import increment
 from ptp_pipeline.warehouse.allocation import PYTHON_STEPS
-from ptp_pipeline.warehouse.models import Model, sql_text, stage_models
+from ptp_pipeline.warehouse.models import Model, Warehouse, sql_text, stage_models
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,19 +24,17 @@ RULES = ("next", "last", "spread", "hold")
 # A payment over more versions than this is told about the first of them: each costs three runs.
 _MOST_VERSIONS = 2
 _UPSTREAM = ("ledger", "raw", "core")
-_ANSWERS = ("matching.allocations", "matching.payments")
 # The catalogs: views of the whole book are in the first; `part` and one for each alternative beside it.
 _WAREHOUSE = "memory"
 # The customer's part of each table; what is not named here is small and taken whole. Commitments of others matter where this customer's
 # payments, or decisions on them, name one.
 _THEIRS = {
-    "matching.allocations": "payment_id = $payment",
-    "matching.payments": "payment_id = $payment",
     "raw.payments": "customer_id = $customer",
     "ledger.overrides": "payment_id in (select payment_id from raw.payments)",
     "ledger.commitments": "customer_id = $customer or commitment_id in (select commitment_id from raw.payments)"
     " or commitment_id in (select commitment_id from ledger.overrides)",
     "ledger.versions": "commitment_id in (select commitment_id from ledger.commitments)",
+    "raw.invoices": "customer_id = $customer",
     "core.customers": "customer_id = $customer",
     "core.invoices": "customer_id = $customer",
     "core.versions": "customer_id = $customer",
@@ -110,35 +108,46 @@ def alternatives(settings: Settings, org: str, payment_id: str, as_of: date) -> 
     """
     import duckdb
 
-    # After an increment only its customers' tables are of the last run.
-    warehouse = increment.warehouse(settings, org)
-    if not all(warehouse.stage_dir(stage).is_dir() for stage in (*_UPSTREAM, "matching")):
+    whole, part = Warehouse(settings, org), increment.warehouse(settings, org)
+    if not all(part.stage_dir(stage).is_dir() for stage in (*_UPSTREAM, "matching")):
         raise WorkFailed("The tables of the last run are not there any more.")
     try:
-        with warehouse.open_for("outcomes") as con:
+        with part.open_for("outcomes") as con:
             if con.execute("select as_of from ledger.params").fetchall() != [(as_of,)]:
                 raise WorkFailed(f"The tables of the last run answer for another day than {as_of}.")
-            _take_part(con, payment_id)
-            now = _places(con, payment_id)
-            changes = _changes(con, payment_id, now)
-            with ThreadPoolExecutor(max_workers=max(1, settings.duckdb_threads)) as pool:
-                results = list(pool.map(lambda one: _places_otherwise(con, payment_id, *one), enumerate(changes)))
+            if customer := _customer(con, payment_id):
+                return _asked(con, payment_id, customer, _UPSTREAM, settings.duckdb_threads)
+        # An increment makes core for its customers only; the facts of the others are those of the whole book.
+        with whole.connect(increment.CUT) as con:
+            if customer := _customer(con, payment_id):
+                return _asked(con, payment_id, customer, ("ledger", "raw"), settings.duckdb_threads)
     except duckdb.Error as error:  # a run replaces the tables while we read them
         raise WorkFailed(f"The tables of the last run could not be read: {str(error).splitlines()[0]}") from error
-    return [Alternative(change, now, otherwise) for change, otherwise in zip(changes, results, strict=True)]
+    raise WorkFailed(f"The tables of the last run do not have {payment_id}.")
 
 
-def _take_part(con: "duckdb.DuckDBPyConnection", payment_id: str) -> None:
-    """Make the customer's part of the book the database `part`, and the one names are looked up in."""
-    customers = con.execute("select customer_id from raw.payments where payment_id = $payment", {"payment": payment_id}).fetchall()
-    if not customers:
-        raise WorkFailed(f"The tables of the last run do not have {payment_id}.")
+def _customer(con: "duckdb.DuckDBPyConnection", payment_id: str) -> str | None:
+    found = con.execute("select customer_id from raw.payments where payment_id = $payment", {"payment": payment_id}).fetchone()
+    return found[0] if found else None
+
+
+def _asked(con: "duckdb.DuckDBPyConnection", payment_id: str, customer: str, stages: tuple[str, ...], threads: int) -> list[Alternative]:
+    """Match the customer's part of `stages` as it is, and once for each change. Stages before matching that are not there are made."""
     con.execute("attach ':memory:' as part; use part")
-    for schema in (*_UPSTREAM, "matching"):
-        con.execute(f"create schema {schema}")
-    for table in (*_facts(), *_ANSWERS):
-        where = _THEIRS.get(table, "true").replace("$customer", sql_text(customers[0][0])).replace("$payment", sql_text(payment_id))
+    for stage in _UPSTREAM:
+        con.execute(f"create schema {stage}")
+    for table in _facts(stages):
+        where = _THEIRS.get(table, "true").replace("$customer", sql_text(customer))
         con.execute(f"create table {table} as select * from {_WAREHOUSE}.{table} where {where}")
+    for stage in (stage for stage in _UPSTREAM if stage not in stages):
+        _run(con, stage_models(stage))
+    con.execute("create schema matching")
+    _run(con, _models("payments"))
+    now = _places(con, payment_id)
+    changes = _changes(con, payment_id, now)
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        results = list(pool.map(lambda one: _places_otherwise(con, payment_id, *one), enumerate(changes)))
+    return [Alternative(change, now, otherwise) for change, otherwise in zip(changes, results, strict=True)]
 
 
 def _changes(con: "duckdb.DuckDBPyConnection", payment_id: str, now: tuple[Place, ...]) -> list[Change]:
@@ -176,16 +185,14 @@ def _places_otherwise(con: "duckdb.DuckDBPyConnection", payment_id: str, number:
         cursor.execute(f"attach ':memory:' as case_{number}; use case_{number}")
         for schema in (*_UPSTREAM, "matching"):
             cursor.execute(f"create schema {schema}")
-        for table in _facts():
+        for table in _facts(_UPSTREAM):
             cursor.execute(f"create table {table} as from part.{table}")
         if change.fact == "overpayment_rule":
             cursor.execute(_OTHER_RULE, {"rule": change.becomes, "commitment": change.commitment_id, "version": change.version})
         elif change.fact != "exact_amount":
             cursor.execute(_WITHOUT[change.fact], {"payment": payment_id})
-        for model in _models():
-            cursor.execute(f"create {'view' if model.is_view else 'table'} {model.name} as\n{model.sql}")
-            if step := PYTHON_STEPS.get(model.table):
-                step(cursor)
+        for model in _models("allocations"):
+            _run(cursor, [model])
             if model.table == change.fact + "s":
                 cursor.execute(_WITHOUT[change.fact], {"payment": payment_id})
         places = _places(cursor, payment_id)
@@ -212,16 +219,24 @@ def _line(place: Place) -> tuple[str, int, int, date]:
     return place.commitment_id, place.version, place.sequence, place.applied_on
 
 
+def _run(con: "duckdb.DuckDBPyConnection", models: Sequence[Model]) -> None:
+    for model in models:
+        con.execute(f"create {'view' if model.is_view else 'table'} {model.name} as\n{model.sql}")
+        if step := PYTHON_STEPS.get(model.table):
+            step(con)
+
+
 @lru_cache
-def _models() -> tuple[Model, ...]:
-    """The models of the stage up to the allocations, in the order they are made."""
+def _models(last: str) -> tuple[Model, ...]:
+    """The models of matching up to one of them, in the order they are made, without those that only suggestions need."""
     models = stage_models("matching")
-    last = [model.name for model in models].index(_ANSWERS[0])
-    return tuple(model for model in models[: last + 1] if not model.table.startswith("suggestion"))
+    until = [model.table for model in models].index(last)
+    return tuple(model for model in models[: until + 1] if not model.table.startswith("suggestion"))
 
 
 @lru_cache
-def _facts() -> tuple[str, ...]:
-    """Tables of earlier stages the models read, those first that others are filtered by."""
-    read = {name for model in _models() for name in model.references if not name.startswith("matching.")}
-    return (*(name for name in _THEIRS if name not in _ANSWERS), *sorted(read - _THEIRS.keys()))
+def _facts(stages: tuple[str, ...]) -> tuple[str, ...]:
+    """Tables of these stages that later ones read, those first that others are filtered by."""
+    later = [*_models("payments"), *(model for stage in _UPSTREAM if stage not in stages for model in stage_models(stage))]
+    read = {name for model in later for name in model.references if name.split(".")[0] in stages}
+    return (*(name for name in _THEIRS if name in read), *sorted(read - _THEIRS.keys()))

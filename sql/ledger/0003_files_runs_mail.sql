@@ -51,10 +51,12 @@ end $$;
 create trigger tell after insert on ptp.received_file for each row execute function ptp.tell_file();
 create trigger number_file before insert on ptp.received_file for each row execute function ptp.number_file();
 
--- State changes as runs found them. No foreign key to the version: a first run over a big book appends millions, and
--- what it appends was derived from those very rows. For the same reason it has one index, and that is its key.
+-- State changes as runs found them. A first run over a big book appends millions, so nothing is looked up per row: there is no foreign key
+-- to the version, what is appended was derived from those very rows; and none to the org, because row-level security lets in rows of the
+-- org entered only, and that there is such an org is asked once per statement. For the same reason it has one index: its key, in the order
+-- of the published table, so that a run's rows fill one page after the other.
 create table ptp.transition (
-  org_id text not null references ptp.org,
+  org_id text not null,
   commitment_id text not null,
   version int not null,
   sequence int not null check (sequence >= 0),
@@ -65,9 +67,19 @@ create table ptp.transition (
   figures jsonb not null,
   run_id text not null,
   recorded_at timestamptz not null default now(),
-  primary key (org_id, commitment_id, version, sequence, effective_on, to_state, from_state)
+  primary key (org_id, commitment_id, version, effective_on, sequence, from_state, to_state)
 );
 select ptp.protect('ptp.transition', true);
+
+create function ptp.demand_org() returns trigger language plpgsql set search_path = ptp, pg_temp
+as $$
+begin
+  if not exists (select from ptp.org o join ptp.here() as h on h.org_id = o.org_id) then
+    perform ptp.refuse('PT005', 'This transaction entered no org that is there.');
+  end if;
+  return null;
+end $$;
+create trigger in_an_org before insert on ptp.transition for each statement execute function ptp.demand_org();
 
 create table ptp.outbox (
   org_id text not null references ptp.org,

@@ -73,9 +73,9 @@ def test_the_same_seed_gives_the_same_book(home: Path, bench: Bench) -> None:
 
 
 def test_a_whole_run_publishes_the_same_allocation_and_a_small_file_adds_to_it(bench: Bench) -> None:
-    bench.measure(ROWS, "even", ["run", "increment"])
-    run, increment = bench.results[-2:]
-    assert (run.step, increment.step) == ("run", "increment")
+    bench.measure(ROWS, "even", ["run", "increment", "least"])
+    run, increment, *least = bench.results[-4:]
+    assert [r.step for r in (run, increment, *least)] == ["run", "increment", "least, matching", "least, published"]
     assert run.detail["allocated"] == allocated(bench, "even", "matching")
     assert disagreements(bench.results) == []
     assert increment.detail["allocated"] != run.detail["allocated"]

@@ -268,6 +268,14 @@ def test_a_person_does_not_append_transitions(desk, plan):
         assert transitions.append(tx, [row], "run") == 1
 
 
+def test_transitions_are_of_an_org_that_is_there(desk):
+    pipeline = {"actor": "pipeline", "role": "pipeline", "auth": "pipeline", "login": "ptp_pipeline"}
+    with desk.raw(org="nowhere", **pipeline) as con, pytest.raises(psycopg.Error, match="entered no org that is there"):
+        con.execute(TRANSITION, ["nowhere"])
+    with desk.raw(**pipeline) as con, pytest.raises(psycopg.Error, match="row-level security"):
+        con.execute(TRANSITION, ["nowhere"])
+
+
 def test_a_commitment_written_by_hand_is_in_the_audit_trail_too(desk):
     with desk.raw(signed_in="cara") as con:
         con.execute(COMMITMENT, [desk.org])

@@ -413,8 +413,9 @@ def test_transitions_are_appended_once(desk, tmp_path):
     file.write_text(line.format(1, "in_grace") + line.format(3, "in_grace") + line.format(1, '""'))
     with desk.as_(PIPELINE) as tx:
         before = snapshot.positions(tx)
-        assert [transitions.append(tx, rows, "run-1"), transitions.append(tx, rows, "run-2")] == [3, 0]
-        assert transitions.append(tx, file, "run-3") == 1
+        for run, offered, new in (("run-1", rows, 3), ("run-2", rows, 0), ("run-3", file, 1)):
+            assert transitions.append(tx, offered, run) == new
+            transitions.note(tx, run, new)
         assert [e.object_id for e in audit.show(tx, action="transition.appended")] == ["run-1", "run-3"]
         assert snapshot.positions(tx) == before
 

@@ -165,6 +165,7 @@ def cases(desk, new, tmp_path) -> dict[str, list[Case]]:
         "outbox.mark_sent": [(PIPELINE, lambda tx: [outbox.mark_sent(tx, n, NOW, "re_1") for n in _message_ids(desk)])],
         "outbox.list_messages": [(OPERATOR, outbox.list_messages)],
         "transitions.append": [(PIPELINE, lambda tx: transitions.append(tx, [transition("PLAN-9", "ours")], "run-1"))],
+        "transitions.note": [(PIPELINE, lambda tx: transitions.note(tx, "run-1", 1))],
         "positions.record": [
             (PIPELINE, lambda tx: positions.record(tx, _offered(tmp_path), positions.Source("b1", "ours", DAY), is_whole=True)),
         ],

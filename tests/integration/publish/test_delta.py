@@ -13,7 +13,7 @@ from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse import expectations
 from ptp_pipeline.warehouse import publish as publishing
 from ptp_pipeline.warehouse.models import Warehouse, stage_models
-from ptp_pipeline.warehouse.publish import Build, new_transitions, publish, publish_delta
+from ptp_pipeline.warehouse.publish import Build, publish, publish_delta, write_new_transitions
 from tests.integration.publish.published_books import warehouse, write_customers
 from tests.unit.matching.books import Book
 
@@ -207,7 +207,10 @@ def test_a_base_of_another_version_does_not_serve(tmp_path: Path, monkeypatch: p
 
 
 def offered(settings: Settings, build: Build, known: str, digest: str) -> set[tuple[object, ...]]:
-    with new_transitions(settings, build, known, digest) as path, duckdb.connect() as con:
+    path = settings.home / "transitions.csv"
+    with duckdb.connect() as con:
+        con.execute(f"attach '{build.path / 'ptp.duckdb'}' as built (read_only)")
+        write_new_transitions(con, path, settings, build.org, known, digest)
         # What makes a transition new is its key: a figure that changed since does not.
         columns = ["commitment_id", "version", "sequence", "from_state", "to_state", "effective_on", "cause", "figures"]
         con.execute(f"create view found as from read_csv('{path}', auto_detect = false, columns = {dict.fromkeys(columns, 'varchar')})")

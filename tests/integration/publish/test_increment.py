@@ -22,6 +22,7 @@ from ptp_pipeline.warehouse.checks import run_stage_checks
 from ptp_pipeline.warehouse.increment import State
 from ptp_pipeline.warehouse.models import Warehouse, connect
 from ptp_pipeline.warehouse.publish import Build
+from ptp_pipeline.warehouse.whatif import Alternative, alternatives
 from tests.unit.matching.books import Book, Payment
 from tests.unit.matching.generators import random_book
 
@@ -200,3 +201,32 @@ def check(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_increments_on_increments_equal_the_build_made_whole(tmp_path: Path, seed: int) -> None:
     check(tmp_path, seed)
+
+
+def test_after_an_increment_payments_of_all_customers_are_told_the_same_alternatives_as_after_a_whole_build(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, duckdb_threads=2, increment_percent=100)
+    rng = Random(5)
+    book = random_book(rng, 6)
+    files: list[list[Payment]] = [book.payments]
+    root = write_facts(settings, book, files)
+    root.run_stage("raw")
+    build = made_whole(root, book, "base")
+    files.append(news(rng, book, book.payments[:1], 1))
+    root = write_facts(settings, book, files)
+    root.run_stage("raw")
+    incremented(root, book, build, "part")
+
+    with increment.part(settings, ORG).connect(["raw"]) as con:
+        concerned = {row[0] for row in con.execute("select payment_id from raw.payments").fetchall()}
+    received = [p.payment_id for p in book.payments if p.kind == "payment" and p.received_date <= book.as_of]
+    others = [payment for payment in received if payment not in concerned]
+    asked = [*others[:2], next(payment for payment in received if payment in concerned)]
+
+    def told() -> dict[str, list[Alternative]]:
+        return {payment: alternatives(settings, ORG, payment, book.as_of) for payment in asked}
+
+    after_increment = told()
+    assert all(after_increment[payment] for payment in asked[:2])
+    increment.forced(settings, ORG)
+    made_whole(root, book, "whole")
+    assert after_increment == told()

@@ -440,7 +440,11 @@ def write_new_transitions(
     is_known, concerned = _attach_known(con, settings, org, known, known_digest, scope)
     if is_known:
         # From what is stored: the sentences of the view would be made for every row before the few that are new are picked.
-        con.execute(f"create temp table fresh as {_NOT_KNOWN.format(concerned=concerned)}")
+        relations = {"known": "known.transitions", "built": offered}
+        if concerned != "true":  # the earlier build is the one that this was made from: it is kept in the same way
+            rows = "(from {0}.stored.transitions where rowid in (select rowid from {0}.stored.transitions where {1}))"
+            relations = {name: rows.format(name, concerned) for name in relations}
+        con.execute(f"create temp table fresh as {_NOT_KNOWN.format(**relations)}")
         con.execute("detach known")
         offered = "fresh"
     words = {name: f"({said}) as {name}" for name, said in sentences_of("transitions").items()}
@@ -454,11 +458,11 @@ _RECORDED = ("commitment_id", "version", "sequence", "from_state", "to_state", "
 # Nearly all days are the same in both: only the rows of days that differ are compared one by one.
 _NOT_KNOWN = f"""
 with before as (
-    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from known.transitions where {{concerned}} group by all
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from {{known}} group by all
 ),
 
 now as (
-    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from built.stored.transitions where {{concerned}} group by all
+    select effective_on, count(*) as rows, sum(hash({_TRANSITION})) as hashes from {{built}} group by all
 ),
 
 changed as (
@@ -466,11 +470,11 @@ changed as (
     where b.rows is distinct from n.rows or b.hashes is distinct from n.hashes
 )
 
-select t.* from built.stored.transitions t
+select t.* from {{built}} t
 anti join (
-    select {_TRANSITION} from known.transitions where {{concerned}} and effective_on in (from changed)
+    select {_TRANSITION} from {{known}} where effective_on in (from changed)
 ) k using ({_TRANSITION})
-where {{concerned}} and t.effective_on in (from changed)
+where t.effective_on in (from changed)
 """
 
 

@@ -185,7 +185,9 @@ def _write_table(build: published.Build, table: str, file_format: Format, draft:
     elif file_format is Format.PARQUET:
         build.connection.execute(f"copy \"{table}\" to '{_quoted(draft.path)}' (format parquet, compression zstd)")
     else:
-        build.connection.execute(f"copy ({_guarded(build, table)}) to '{_quoted(draft.path)}' (format csv, header)")
+        # Sentences make DuckDB write a long table in any order, unless told.
+        options = "format csv, header, preserve_order true"
+        build.connection.execute(f"copy ({_guarded(build, table)}) to '{_quoted(draft.path)}' ({options})")
 
 
 def _guarded(build: published.Build, table: str) -> str:

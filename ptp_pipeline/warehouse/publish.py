@@ -732,7 +732,8 @@ def _copy_statement(con: "duckdb.DuckDBPyConnection", table: str, path: Path, or
     guarded = ", ".join(f'{guard_sql(_quoted(c))} as "{c}"' for c in text)
     replaced = f" replace ({guarded})" if guarded else ""
     ordered = f" order by {order}" if order else ""
-    return f"copy (select *{replaced} from built.{table}{ordered}) to {sql_text(path)} (format csv, header)"
+    # Sentences make DuckDB write a long table in any order, unless told.
+    return f"copy (select *{replaced} from built.{table}{ordered}) to {sql_text(path)} (format csv, header, preserve_order true)"
 
 
 def _at_once(con: "duckdb.DuckDBPyConnection", statements: Sequence[str], threads: int) -> None:

@@ -94,6 +94,20 @@ def test_long_tables_are_in_the_duckdb_file_only_and_the_build_says_so(small: Se
         assert con.execute("select count(*) from installments").fetchall() == [(2,)]
 
 
+def test_a_long_table_with_sentences_is_written_as_csv_in_its_order(small: Settings) -> None:
+    made = build(small)
+    target, rows = small.home / "payments.csv", 300_000
+    with duckdb.connect() as con:
+        con.execute(f"attach '{made.path / 'ptp.duckdb'}' as built")
+        longer = (
+            f"select * replace (r as line_number) from built.stored.payments, range({rows}) as t (r) where payment_id = 'P-1' order by r"
+        )
+        con.execute(f"create or replace table built.stored.payments as {longer}")
+        con.execute(publishing._copy_statement(con, "payments", target, ""))
+    with target.open(encoding="utf-8") as file:
+        assert [int(row["line_number"]) for row in csv.DictReader(file)] == list(range(rows))
+
+
 def test_a_build_holds_the_same_tables_as_duckdb_parquet_and_csv(small: Settings) -> None:
     made = build(small)
     with duckdb.connect(str(made.path / "ptp.duckdb"), read_only=True) as con:

@@ -32,6 +32,9 @@ create table matching.book_debits (
     amount_minor bigint
 );
 
+-- Money no epoch needs to look at.
+create table matching.used_at_once (receipt_key bigint);
+
 -- What rounds had a go at, and the event from which on they leave it to turns.
 create table matching.round_replays (replay_id bigint);
 create table matching.round_stops (replay_id bigint, event_key bigint);
@@ -146,10 +149,22 @@ select installment_key, version_key, due_date, 0, 0
 from matching.debit_lines where is_added and version_key in (select version_key from matching.book_versions)
 """
 
+# Money that was used up, all of it, when it came, by the replay that holds today: an epoch that begins later finds nothing of it. What was
+# reversed is not all used. Chargebacks and refunds ask for used money too.
+_USED = """
+insert into matching.used_at_once
+select g.receipt_key
+from matching.group_receipts as g
+inner join matching.group_applied as a on g.group_id = a.replay_id and g.receipt_key = a.receipt_key and a.receipt_key = a.event_key
+where g.group_id not in (from matching.charged_accounts)
+group by g.receipt_key, g.amount_minor
+having sum(a.amount_minor) = g.amount_minor
+"""
+
 # Where each replay stands before its first event. An epoch begins where the replay that holds today stood before the first thing a later
 # reversal changed; what rounds have done already counts too.
 _STATE = """
-create or replace table matching.book_before as
+create or replace view matching.book_before as
 select r.replay_id, a.receipt_key, a.version_key, a.installment_key, a.amount_minor
 from matching.book_replays as r inner join matching.group_applied as a on r.replay_id = a.replay_id
 union all
@@ -157,11 +172,23 @@ select r.replay_id, a.receipt_key, a.version_key, a.installment_key, a.amount_mi
 from matching.book_replays as r inner join matching.group_applied as a on r.group_id = a.replay_id and a.event_key < r.base_key
 where r.replay_id <> r.group_id;
 
+create or replace table matching.book_receipts as
+select r.replay_id, r.group_id, r.base_key, r.valid_to, g.receipt_key, g.target_id, g.spill_target_id, g.amount_minor
+from matching.book_replays as r
+inner join matching.group_receipts as g on r.group_id = g.group_id and (r.valid_to is null or g.received_date < r.valid_to)
+where g.receipt_key >= r.base_key or g.receipt_key not in (from matching.used_at_once);
+
 create or replace table matching.book_money as
 with spent as (
     select replay_id, receipt_key, sum(amount_minor) as amount_minor
     from (
-        select replay_id, receipt_key, amount_minor from matching.book_before
+        select a.replay_id, a.receipt_key, a.amount_minor
+        from matching.book_replays as r inner join matching.group_applied as a on r.replay_id = a.replay_id
+        union all
+        select m.replay_id, m.receipt_key, a.amount_minor
+        from matching.book_receipts as m
+        inner join matching.group_applied as a on m.group_id = a.replay_id and m.receipt_key = a.receipt_key and a.event_key < m.base_key
+        where m.replay_id <> m.group_id and m.receipt_key < m.base_key
         union all
         select r.replay_id, b.receipt_key, b.amount_minor
         from matching.book_replays as r
@@ -171,24 +198,22 @@ with spent as (
 ),
 
 taken as (
-    select r.replay_id, t.receipt_key, sum(t.amount_minor) as amount_minor
-    from matching.book_replays as r
-    inner join matching.group_receipts as g on r.group_id = g.group_id
-    inner join matching.reversed_parts as t on g.receipt_key = t.receipt_key and (r.valid_to is null or t.returned_on < r.valid_to)
+    select m.replay_id, m.receipt_key, sum(t.amount_minor) as amount_minor
+    from matching.book_receipts as m
+    inner join matching.reversed_parts as t on m.receipt_key = t.receipt_key and (m.valid_to is null or t.returned_on < m.valid_to)
     group by all
 )
 
 select
-    r.replay_id,
-    g.receipt_key,
-    g.target_id,
-    g.spill_target_id,
-    (g.amount_minor - coalesce(t.amount_minor, 0))::bigint as known_minor,
+    m.replay_id,
+    m.receipt_key,
+    m.target_id,
+    m.spill_target_id,
+    (m.amount_minor - coalesce(t.amount_minor, 0))::bigint as known_minor,
     (known_minor - coalesce(s.amount_minor, 0))::bigint as left_minor
-from matching.book_replays as r
-inner join matching.group_receipts as g on r.group_id = g.group_id and (r.valid_to is null or g.received_date < r.valid_to)
-left join taken as t on r.replay_id = t.replay_id and g.receipt_key = t.receipt_key
-left join spent as s on r.replay_id = s.replay_id and g.receipt_key = s.receipt_key;
+from matching.book_receipts as m
+left join taken as t on m.replay_id = t.replay_id and m.receipt_key = t.receipt_key
+left join spent as s on m.replay_id = s.replay_id and m.receipt_key = s.receipt_key;
 
 create or replace table matching.book_paid as
 with paid as (select replay_id, version_key, sum(amount_minor) as amount_minor from matching.book_before group by all)
@@ -204,7 +229,8 @@ create or replace table matching.book_dues as
 with changes as (
     select replay_id, installment_key, sum(amount_minor) as amount_minor
     from (
-        select replay_id, installment_key, -amount_minor as amount_minor from matching.book_before
+        select replay_id, installment_key, -amount_minor as amount_minor
+        from matching.book_before where version_key in (select version_key from matching.book_versions where not is_in_order)
         union all
         select r.replay_id, d.installment_key, d.amount_minor
         from matching.book_replays as r
@@ -406,35 +432,25 @@ from matching.candidates
 """
 
 _RECORD = """
-insert into matching.group_applied
+create or replace table matching.turn_done as
 select l.replay_id, o.event_key, o.on_date, a.receipt_key, c.version_key, a.installment_key, a.amount_minor
 from matching.turn_applied as a
 inner join matching.lines as l on a.line_id = l.line_id
 inner join matching.offered as o on l.replay_id = o.replay_id and l.target_id = o.target_id and a.receipt_key = o.receipt_key
 inner join matching.candidates as c on a.line_id = c.line_id and a.installment_key = c.installment_key;
 
+insert into matching.group_applied from matching.turn_done;
+
 update matching.book_money as m set left_minor = m.left_minor - a.amount_minor
-from (
-    select l.replay_id, t.receipt_key, sum(t.amount_minor)::bigint as amount_minor
-    from matching.turn_applied as t inner join matching.lines as l on t.line_id = l.line_id group by all
-) as a
+from (select replay_id, receipt_key, sum(amount_minor)::bigint as amount_minor from matching.turn_done group by all) as a
 where m.replay_id = a.replay_id and m.receipt_key = a.receipt_key;
 
 update matching.book_paid as p set paid_minor = p.paid_minor + a.amount_minor
-from (
-    select l.replay_id, c.version_key, sum(t.amount_minor)::bigint as amount_minor
-    from matching.turn_applied as t
-    inner join matching.lines as l on t.line_id = l.line_id
-    inner join matching.candidates as c on t.line_id = c.line_id and t.installment_key = c.installment_key
-    group by all
-) as a
+from (select replay_id, version_key, sum(amount_minor)::bigint as amount_minor from matching.turn_done group by all) as a
 where p.replay_id = a.replay_id and p.version_key = a.version_key;
 
 update matching.book_dues as d set left_minor = d.left_minor - a.amount_minor
-from (
-    select l.replay_id, t.installment_key, sum(t.amount_minor)::bigint as amount_minor
-    from matching.turn_applied as t inner join matching.lines as l on t.line_id = l.line_id group by all
-) as a
+from (select replay_id, installment_key, sum(amount_minor)::bigint as amount_minor from matching.turn_done group by all) as a
 where d.replay_id = a.replay_id and d.installment_key = a.installment_key
 """
 
@@ -626,18 +642,24 @@ def replay_groups(con: "duckdb.DuckDBPyConnection") -> None:
     (overlap,) = (model.sql for model in stage_models("matching") if model.table == "applied")
     con.execute(_TABLES)
     con.execute("drop view if exists matching.turn_money; drop view if exists matching.turn_dues")
-    for replays in (_FINAL_REPLAYS, _EPOCH_REPLAYS):
-        con.execute(_FOR_ROUNDS.format(replays=replays))
-        if _any(con, "from matching.book_replays"):
-            con.execute(_BOOKS)
-            con.execute(_STATE)
-            settle(con, overlap)
-        con.execute(_FOR_TURNS.format(replays=replays))
-        _take_turns(con, overlap)
+    _replay(con, overlap, _FINAL_REPLAYS)
+    con.execute(_USED)
+    _replay(con, overlap, _EPOCH_REPLAYS)
     models = {model.table for model in stage_models("matching")} - {"turn_money", "turn_dues"}
+    con.execute("drop view if exists matching.book_before")
     for (table,) in con.execute(_TABLES_THERE).fetchall():
         if table not in models | {"book_returns", "book_charges", "book_debits"}:
             con.execute(f"drop table matching.{table}")
+
+
+def _replay(con: "duckdb.DuckDBPyConnection", overlap: str, replays: str) -> None:
+    con.execute(_FOR_ROUNDS.format(replays=replays))
+    if _any(con, "from matching.book_replays"):
+        con.execute(_BOOKS)
+        con.execute(_STATE)
+        settle(con, overlap)
+    con.execute(_FOR_TURNS.format(replays=replays))
+    _take_turns(con, overlap)
 
 
 def _take_turns(con: "duckdb.DuckDBPyConnection", overlap: str) -> None:

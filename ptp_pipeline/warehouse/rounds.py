@@ -40,7 +40,8 @@ inner join matching.group_events as e
     on r.group_id = e.group_id and e.event_key >= r.from_key and (r.valid_to is null or e.on_date < r.valid_to);
 
 create or replace table matching.round_versions as
-select row_number() over () as line_id, r.replay_id, r.from_key, v.version_key, v.overpayment_rule as rule,
+select row_number() over () as line_id, r.replay_id, r.from_key, v.version_key,
+    v.overpayment_rule::enum ('next', 'last', 'spread', 'hold') as rule,
     least(p.as_of, r.valid_to - 1, k.effective_to - 1) as last_on
 from matching.book_replays as r
 inner join matching.groups as g on r.group_id = g.group_id
@@ -108,14 +109,17 @@ inner join matching.book_money as m on e.replay_id = m.replay_id and e.receipt_k
 where m.left_minor > 0;
 
 create or replace table matching.round_directed as
-select replay_id, line_id, event_key, on_date, receipt_key, total_minor, money_minor,
+select line_id, event_key, total_minor, money_minor,
     (sum(money_minor) over (partition by line_id order by event_key rows unbounded preceding))::bigint as upto_minor
 from matching.round_money
 where not is_place;
 
 create or replace table matching.round_places as
 with by_day as (
-    select line_id, due_date, max(position) as position, max(upto_minor) as upto_minor from matching.round_lines group by line_id, due_date
+    select line_id, due_date, max(position) as position, max(upto_minor) as upto_minor
+    from matching.round_lines
+    where rule in ('last', 'spread')
+    group by line_id, due_date
 )
 
 select
@@ -150,7 +154,8 @@ LOOK_AHEAD = 6
 
 _NOTHING_SPREAD = """
 create or replace table matching.round_spread as
-select v.replay_id, d.line_id, d.position, d.installment_key, d.due_date, d.left_minor, 0::bigint as share_minor, d.upto_minor
+select v.replay_id, d.line_id, d.position, d.installment_key, d.due_date, d.left_minor, d.upto_minor as terms_minor,
+    0::bigint as guessed_minor, 0::bigint as share_minor, d.upto_minor
 from matching.round_lines as d inner join matching.round_versions as v on d.line_id = v.line_id
 where d.rule = 'spread'
 """
@@ -267,8 +272,9 @@ where
     and due_count < line_count
     and paid_minor < total_minor
 """
+# A share that changes at a place counts once for each place from there on: one window gives the shares and their running total.
 _SHARE = """
-create or replace table matching.round_shares as
+create or replace table matching.round_spread as
 with spreads as (
     select line_id, due_count, full_count, share_minor, rest_minor from matching.round_spreads_settled
     union all
@@ -284,23 +290,22 @@ changes as (
 ),
 
 by_position as (
-    select line_id, position, sum(change) as change from changes group by all
+    select line_id, position, sum(change) as change, sum(change) * position as change_at
+    from changes
+    group by line_id, position
 )
 
 select
-    s.* exclude (share_minor, upto_minor),
+    s.* exclude (guessed_minor, share_minor, upto_minor),
     s.share_minor as guessed_minor,
-    (sum(coalesce(c.change, 0)) over in_order)::bigint as share_minor
+    (sum(coalesce(c.change, 0)) over in_order)::bigint as share_minor,
+    (
+        s.terms_minor - (s.position + 1) * sum(coalesce(c.change, 0)) over in_order + sum(coalesce(c.change_at, 0)) over in_order
+    )::bigint as upto_minor
 from matching.round_spread as s
 {only_active}
 left join by_position as c on s.line_id = c.line_id and s.position = c.position
-window in_order as (partition by s.line_id order by s.position rows unbounded preceding);
-
-create or replace table matching.round_spread as
-select
-    * exclude (guessed_minor),
-    (sum(left_minor - share_minor) over (partition by line_id order by position rows unbounded preceding))::bigint as upto_minor
-from matching.round_shares
+window in_order as (partition by s.line_id order by s.position rows unbounded preceding)
 """
 
 # Settled is what comes before the first change of a group.
@@ -315,7 +320,7 @@ select replay_id, min(event_key) as event_key
 from (
     select replay_id, event_key from matching.round_next where minor <> next_minor and anchor_minor is null
     union all
-    select replay_id, (due_date - date '1900-01-01')::bigint << 36 from matching.round_shares where share_minor <> guessed_minor
+    select replay_id, (due_date - date '1900-01-01')::bigint << 36 from matching.round_spread where share_minor <> guessed_minor
 )
 group by replay_id;
 
@@ -329,7 +334,7 @@ select s.* exclude (to_spread_minor, open_count)
 from matching.round_spreads as s left join matching.round_ends as e on s.replay_id = e.replay_id
 where e.event_key is null or s.event_key < e.event_key;
 
-create or replace table matching.round_reached as
+create or replace table matching.round_reach as
 with unsettled as (
     select n.replay_id, min(n.step) as step
     from matching.round_next as n inner join matching.round_ends as e on n.replay_id = e.replay_id and n.event_key >= e.event_key
@@ -341,9 +346,16 @@ select r.replay_id, r.last_step, r.step as step_before, greatest(r.step, coalesc
 from matching.round_reach as r left join unsettled as u on r.replay_id = u.replay_id
 where u.replay_id is not null or r.step < r.last_step;
 
-create or replace table matching.round_reach as select replay_id, step, last_step from matching.round_reached;
-
 create or replace table matching.round_active as
+with lasts as (
+    select n.line_id, max(n.event_key) as event_key
+    from matching.round_next as n
+    inner join matching.round_reach as r on n.replay_id = r.replay_id
+    left join matching.round_ends as e on n.replay_id = e.replay_id
+    where e.event_key is null or n.event_key < e.event_key
+    group by n.line_id
+)
+
 select n.* exclude (minor, next_minor, paid_minor, paid_before, surplus_minor, surplus_before), n.next_minor as minor
 from matching.round_next as n
 inner join matching.round_ends as e on n.replay_id = e.replay_id and n.event_key >= e.event_key
@@ -352,14 +364,11 @@ union all by name
 select n.* exclude (minor, next_minor, paid_minor, paid_before, surplus_minor, surplus_before, anchor_minor),
     n.paid_minor - n.directed_minor as minor, n.surplus_minor as anchor_minor
 from matching.round_next as n
-inner join matching.round_reached as r on n.replay_id = r.replay_id
-left join matching.round_ends as e on n.replay_id = e.replay_id
-where e.event_key is null or n.event_key < e.event_key
-qualify row_number() over (partition by n.line_id order by n.event_key desc) = 1
+inner join lasts as a on n.line_id = a.line_id and n.event_key = a.event_key
 union all by name
 select p.*, null::bigint as anchor_minor
 from matching.round_places as p
-inner join matching.round_reached as r on p.replay_id = r.replay_id
+inner join matching.round_reach as r on p.replay_id = r.replay_id
 where p.step > r.step_before and p.step <= r.step
 """
 
@@ -425,22 +434,16 @@ group by replay_id
 _DIRECTED = """
 insert into matching.round_settled by name
 with paid as (
-    select replay_id, line_id, event_key, on_date, receipt_key, total_minor, money_minor as minor, true as is_directed
-    from matching.round_directed
+    select line_id, event_key, total_minor, money_minor as minor, true as is_directed from matching.round_directed
     union all
-    select replay_id, line_id, event_key, on_date, receipt_key, total_minor, minor, false
-    from matching.round_settled
-    where not has_surplus
+    select line_id, event_key, total_minor, minor, false from matching.round_settled where not has_surplus
 ),
 
 running as (
     select *, sum(minor) over (partition by line_id order by event_key rows unbounded preceding) as upto_minor from paid
 )
 
-select
-    replay_id, line_id, event_key, on_date, receipt_key, total_minor,
-    least(minor, total_minor - (upto_minor - minor))::bigint as minor,
-    0 as surplus_minor, 0 as surplus_before
+select line_id, event_key, least(minor, total_minor - (upto_minor - minor))::bigint as minor, 0 as surplus_minor, 0 as surplus_before
 from running
 where is_directed and upto_minor - minor < total_minor
 """
@@ -503,22 +506,29 @@ applied as (
     from spread_out
 ),
 
+-- The event of a payment has its receipt_key.
+rests as (
+    select distinct event_key, receipt_key from matching.round_settled where is_rest
+),
+
 dated as (
     select
         v.replay_id,
         v.version_key,
-        p.receipt_key,
+        coalesce(r.receipt_key, a.event_key) as receipt_key,
         a.installment_key,
         a.amount_minor,
         coalesce(c.event_key, a.event_key) as event_key,
-        coalesce(c.on_date, p.on_date) as on_date
+        date '1900-01-01' + (a.event_key >> 36)::integer as came_on,
+        coalesce(c.on_date, came_on) as on_date
     from applied as a
     inner join matching.round_versions as v on a.line_id = v.line_id
-    inner join matching.round_settled as p on a.line_id = p.line_id and a.event_key = p.event_key
+    left join rests as r on a.event_key = r.event_key
     -- Held money pays an installment on the day it falls due.
     left join matching.round_events as c
         on v.rule = 'hold' and c.kind = 'credit' and v.replay_id = c.replay_id and v.version_key = c.target_id
-        and p.on_date < c.on_date and c.on_date = date '1900-01-01' + (a.installment_key >> 36)::integer
+        and c.on_date > date '1900-01-01' + (a.event_key >> 36)::integer
+        and c.on_date = date '1900-01-01' + (a.installment_key >> 36)::integer
 )
 
 select d.replay_id, d.event_key, d.on_date, d.receipt_key, d.version_key, d.installment_key, sum(d.amount_minor)::bigint

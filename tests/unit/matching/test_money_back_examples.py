@@ -91,6 +91,20 @@ def test_a_reversal_of_held_money_releases_only_what_is_left_of_it() -> None:
     assert sequences_known_on(book, day("03-19")) == {("P-1", 1): 100}
 
 
+def test_what_was_held_before_a_reversed_payment_came_was_released_in_the_history_too() -> None:
+    book = plan(100, 100, rule="hold")
+    book.commit("C-8", "02-01", ("03-15", 70), ("06-15", 70))
+    book.pay("P-1", "03-01", 150, commitment_id="C-9")
+    book.pay("P-2", "03-20", 60)
+    book.reverse("R-1", "P-2", "04-20", 60)
+    assert settle(book).story() == [
+        "03-01 P-1 pays 100 of C-9/1",
+        "04-01 P-1 pays 50 of C-9/2",
+        "04-20 R-1 takes 60 back from P-2",
+    ]
+    assert sequences_known_on(book, day("04-10")) == {("P-1", 1): 100, ("P-1", 2): 50, ("P-2", 1): 60}
+
+
 # Chargebacks: where the debit goes
 
 

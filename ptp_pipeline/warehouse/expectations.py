@@ -159,6 +159,7 @@ def _great_expectations() -> Any:
 def validate(con: "duckdb.DuckDBPyConnection", schema: str, docs: Path | None = None) -> Validation:
     """Validate the published tables `<schema>.<table>` of a connection; Data Docs go as HTML into `docs` unless None."""
     context = _context(docs)
+    batches = _batches(context)
     failures: list[Failure] = []
     notes: list[str] = []
     count = 0
@@ -166,7 +167,7 @@ def validate(con: "duckdb.DuckDBPyConnection", schema: str, docs: Path | None = 
         frame, rows = _frame(con, f"{schema}.{table}", expectations)
         if rows > ROW_LIMIT:
             notes.append(f"{table}: the first {ROW_LIMIT:,} of {rows:,} rows were looked at.")
-        results = _validate_frame(context, table, expectations, frame)
+        results = _validate_frame(context, batches[table], table, expectations, frame)
         count += len(results)
         failures += [_failure(table, result) for result in results if not result["success"]]
     if docs is not None:
@@ -238,14 +239,26 @@ def _frame(con: "duckdb.DuckDBPyConnection", table: str, expectations: list[tupl
     return con.execute(f"select {chosen} from {table} limit {ROW_LIMIT}").df(), rows
 
 
-def _validate_frame(context: Any, table: str, expectations: list[tuple[str, dict[str, Any]]], frame: "pd.DataFrame") -> list[Any]:
+def _batches(context: Any) -> dict[str, Any]:
+    """What is validated, by table. Added all at once: the context writes its whole configuration for each single addition."""
+    from great_expectations.datasource.fluent import PandasDatasource
+
+    source: Any = PandasDatasource(name="published")
+    for table in EXPECTATIONS:
+        source.add_dataframe_asset(table).add_batch_definition_whole_dataframe("whole")
+    source = context.data_sources.add_pandas(datasource=source)
+    return {table: source.get_asset(table).get_batch_definition("whole") for table in EXPECTATIONS}
+
+
+def _validate_frame(
+    context: Any, batches: Any, table: str, expectations: list[tuple[str, dict[str, Any]]], frame: "pd.DataFrame"
+) -> list[Any]:
     import great_expectations as gx
 
     suite = gx.ExpectationSuite(name=table)
     for name, kwargs in expectations:
         suite.add_expectation(getattr(gx.expectations, name)(**kwargs))
     suite = context.suites.add(suite)
-    batches = context.data_sources.add_pandas(table).add_dataframe_asset(table).add_batch_definition_whole_dataframe("whole")
     definition = context.validation_definitions.add(gx.ValidationDefinition(name=table, data=batches, suite=suite))
     return list(definition.run(batch_parameters={"dataframe": frame}).to_json_dict()["results"])
 

@@ -265,7 +265,7 @@ def _generate(book: Book, seed: int) -> "duckdb.DuckDBPyConnection":
         "big": big,
         "per_plan": _PER_PLAN,
         "plan_count": plan_count,
-        "increment": min(INCREMENT_ROWS, max(10, book.rows // 5000)),
+        "increment": min(INCREMENT_ROWS, max(3, book.rows // 5000)),
         "customer": _CUSTOMER[book.variant],
         "rule": _RULE[book.variant],
         "is_mixed": str(book.variant == "mixed").lower(),

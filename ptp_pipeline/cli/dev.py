@@ -33,8 +33,9 @@ def run_tests(
     from ptp_pipeline.settings import CHECKOUT
 
     python = [sys.executable, "-m"]
-    # worksteal: tests are from milliseconds to half a minute, and whoever is done takes over what the other still has
-    workers = [] if any(a.startswith("-n") for a in arguments or []) else ["-n", "2", "--dist", "worksteal"]
+    # loadfile: the runs that tests of a file share are made once, not once per worker. In the order of the folders, so that the long
+    # files of tests/integration come before the short ones of tests/unit, and no worker is left with a long one at the end.
+    workers = [] if any(a.startswith("-n") for a in arguments or []) else ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     steps = {
         "lint": [*python, "ruff", "check", "."],
         "format": [*python, "ruff", "format", "--check", "."],

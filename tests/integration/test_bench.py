@@ -8,13 +8,13 @@ from bench import books
 from bench.__main__ import Bench, main, parse_rows
 from bench.report import disagreements
 
-ROWS = 2000
+ROWS = 4000
 
 
 @pytest.fixture(scope="module")
 def bench(home: Path) -> Bench:
     """A book of each kind, all steps but the whole run; `same` fails by itself when it finds other tables."""
-    made = Bench(home / "bench", threads=2, memory_limit="2GB", repeat=1)
+    made = Bench(home / "bench", threads=2, memory_limit="2GB", repeat=1, repeat_short=1)
     for variant in books.VARIANTS:
         made.measure(ROWS, variant, ["fast", "matching", "loop", "pandas", *(["same"] if variant == "mixed" else [])])
     return made
@@ -79,6 +79,7 @@ def test_a_whole_run_publishes_the_same_allocation_and_a_small_file_adds_to_it(b
     assert run.detail["allocated"] == allocated(bench, "even", "matching")
     assert disagreements(bench.results) == []
     assert increment.detail["allocated"] != run.detail["allocated"]
+    assert str(increment.detail["scope"]).startswith("Increment: 3 customers")
     assert {"intake", "core", "matching", "outcomes", "published"} <= run.detail["stages"].keys()
     assert run.seconds > sum(run.detail["stages"].values())
 

@@ -1,5 +1,7 @@
 """The whole graph on a real ledger and an ephemeral Dagster instance: what a book says after files, approvals and runs."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -14,7 +16,7 @@ from ptp_pipeline.ledger import approvals, commitments, policies, run_lock
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.resources import Ptp
 from ptp_pipeline.run import failure_words
-from ptp_pipeline.settings import Settings
+from ptp_pipeline.settings import CHECKOUT, Settings
 from tests.integration.pipeline_book import COMMITMENTS, INVOICES, PAYMENTS, Book, new_book
 
 PLAN = "commitment_id = 'PLAN-1'"
@@ -131,35 +133,76 @@ def test_the_same_file_or_the_same_rows_again_are_rejected_with_a_reason(story: 
     assert "file.csv" in (rejected / "again.csv.reason.txt").read_text()
 
 
-def test_bad_rows_are_quarantined_with_their_place_and_the_order_of_arrival_does_not_show(
-    settings: Settings, ledger: Ledger, story: Story
-) -> None:
-    other = new_book(settings, ledger, drop=False)
-    header, *rows = PAYMENTS.splitlines()
-    for number, row in enumerate(reversed(rows)):
-        other.drop("payments", f"{header}\n{row}\n", f"late-{number}.csv")
-    other.drop("payments", f"{header}\nPAY-8,C-1,2026-02-31,10.00,USD,payment,,,,\n", "a-bad-row.csv")
-    other.run("2026-03-31")
-    other.drop("invoices", INVOICES)
-    other.drop("commitments", COMMITMENTS)
-    other.run("2026-03-31")
-    other.approve_all("sam")
-    other.run("2026-05-19")
-    assert other.query("select file_name, line_number, column_name, value from quarantine") == [
+class LateStory:
+    """The same book in another org: rows one by one in another order, payments before what they pay, stages one by one."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        header, *rows = PAYMENTS.splitlines()
+        for number, row in enumerate(reversed(rows)):
+            book.drop("payments", f"{header}\n{row}\n", f"late-{number}.csv")
+        book.drop("payments", f"{header}\nPAY-8,C-1,2026-02-31,10.00,USD,payment,,,,\n", "a-bad-row.csv")
+        book.run("2026-03-10")
+        assert book.try_run("2026-04-20", stages=["ledger"]).success
+        self.published_alone = book.try_run("2026-04-20", stages=["published"])
+        self.current = book.query("select as_of from run_info")
+        assert book.try_run("2026-04-20", stages=["core", "matching", "outcomes", "published"]).success
+        self.payments_only = book.settings.current_build(book.org).resolve()
+        book.drop("invoices", INVOICES)
+        book.drop("commitments", COMMITMENTS)
+        book.run("2026-04-20")
+        book.approve_all("sam")
+        book.run("2026-05-19")
+
+
+@pytest.fixture(scope="module")
+def late(settings: Settings, ledger: Ledger) -> LateStory:
+    return LateStory(new_book(settings, ledger, drop=False))
+
+
+def test_bad_rows_are_quarantined_with_their_place_and_the_order_of_arrival_does_not_show(late: LateStory, story: Story) -> None:
+    assert late.book.query("select file_name, line_number, column_name, value from quarantine") == [
         ("a-bad-row.csv", 2, "received_date", "2026-02-31")
     ]
-    assert other.facts() == story.book.facts(story.builds["19 May"])
+    assert late.book.facts() == story.book.facts(story.builds["19 May"])
 
 
-def test_an_org_sees_nothing_of_another_with_the_same_customers(settings: Settings, ledger: Ledger, story: Story) -> None:
+def test_an_org_sees_nothing_of_another_with_the_same_customers(late: LateStory, story: Story) -> None:
     assert story.book.query("select count(*) from commitments") == [(2,)]
-    other = new_book(settings, ledger, drop=False)
-    other.drop("payments", PAYMENTS)
-    other.run("2026-04-20")
-    assert other.query("select count(*) from commitments") == [(0,)]
-    reasons = [str(row[0]) for row in other.query("select reason from unmatched_payments where kind = 'payment'")]
+    assert late.book.query("select count(*) from commitments", late.payments_only) == [(0,)]
+    reasons = late.book.query("select reason from unmatched_payments where kind = 'payment'", late.payments_only)
     assert len(reasons) == 2
-    assert all("no invoices or commitments in this book" in reason for reason in reasons)
+    assert all("no invoices or commitments in this book" in str(reason) for (reason,) in reasons)
+
+
+def test_stages_of_two_snapshots_are_never_published_together(late: LateStory) -> None:
+    assert not late.published_alone.success
+    assert any("were made before the ledger tables" in error for error in failure_words(late.published_alone.all_events))
+    assert late.current == [(date(2026, 3, 10),)]
+    assert late.book.query("select as_of from run_info", late.payments_only) == [(date(2026, 4, 20),)]
+
+
+# The moments of a run, by its renames and links, at which it is killed.
+FIRST_RUN, LATER_RUN = ("2", "5", "8", "11"), ("7", "16", "23")
+
+
+def killed_runs(book: Book, as_of: str, *moments: str) -> str:
+    """A process of its own: a killed one must not take the tests with it."""
+    words = [sys.executable, "-m", "tests.integration.killed_run", str(book.settings.home), book.org, as_of, *moments]
+    done = subprocess.run(words, cwd=CHECKOUT, check=False, capture_output=True, text=True)
+    return done.stdout + done.stderr[-2000:] if done.returncode else done.stdout
+
+
+def test_a_run_killed_anywhere_and_run_again_publishes_the_same_tables(book: Book, story: Story) -> None:
+    """What was dropped is neither lost nor taken twice."""
+    assert killed_runs(book, "2026-03-31", *FIRST_RUN) == "4 killed"
+    book.run("2026-03-31")
+    book.approve_all("sam")
+    assert killed_runs(book, "2026-05-19", *LATER_RUN) == "3 killed"
+    book.run("2026-05-19")
+    assert book.facts() == story.book.facts(story.builds["19 May"])
+    with book.ledger.transaction(book.org, book.people["sam"]) as tx:
+        assert [row["status"] for row in tx.all("select feed, status from ptp.received_file")] == ["accepted"] * 3
 
 
 def test_a_second_run_of_the_same_org_is_told_who_holds_the_lock(book: Book) -> None:
@@ -167,17 +210,6 @@ def test_a_second_run_of_the_same_org_is_told_who_holds_the_lock(book: Book) -> 
         result = book.try_run("2026-03-31")
     assert not result.success
     assert any("run 1234 on testhost" in error for error in failure_words(result.all_events))
-
-
-def test_stages_of_two_snapshots_are_never_published_together(book: Book) -> None:
-    book.run("2026-03-10")
-    assert book.try_run("2026-04-20", stages=["ledger"]).success
-    result = book.try_run("2026-04-20", stages=["published"])
-    assert not result.success
-    assert any("were made before the ledger tables" in error for error in failure_words(result.all_events))
-    assert book.query("select as_of from run_info") == [(date(2026, 3, 10),)]
-    assert book.try_run("2026-04-20", stages=["core", "matching", "outcomes", "published"]).success
-    assert book.query("select as_of from run_info") == [(date(2026, 4, 20),)]
 
 
 def test_a_day_that_has_not_come_is_refused_in_the_ui_too(book: Book) -> None:

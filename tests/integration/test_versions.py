@@ -9,7 +9,7 @@ from ptp_pipeline.ledger import commitments, policies
 from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.run import failure_words
 from ptp_pipeline.settings import Settings
-from tests.integration.pipeline_book import OPERATOR, Book, new_book
+from tests.integration.pipeline_book import OPERATOR, Book, approved_book
 
 DUE = (
     "select version, sequence, due_date::varchar, paid_amount::integer, status from installments where commitment_id = 'PLAN-1'"
@@ -21,10 +21,7 @@ LIFE = "select version, status, closed_on::varchar, closure_reason, is_current f
 @pytest.fixture
 def book(settings: Settings, ledger: Ledger) -> Book:
     """PLAN-1: 4 times 250.00 from 16 March, of which 550.00 had come by 20 April; the third installment falls on Saturday 16 May."""
-    made = new_book(settings, ledger)
-    made.run("2026-03-01", make_current=True)
-    made.approve_all("sam")
-    return made
+    return approved_book(settings, ledger)
 
 
 def test_a_plan_through_policy_new_terms_and_closing(book: Book) -> None:

@@ -1,10 +1,8 @@
 """Kills an intake with SIGKILL at every change it makes to the disk, one after the other, and checks what the next intake makes of it.
 
-Run by test_intake with the home and the org. Forks before any thread is started: Polars and DuckDB do not survive a fork later.
+Run by test_intake with the home and the org.
 """
 
-import os
-import signal
 import sys
 from pathlib import Path
 
@@ -18,46 +16,14 @@ from ptp_pipeline.feeds.intake import TAKING, take_in
 from ptp_pipeline.ledger import files
 from ptp_pipeline.ledger.connection import Actor, Ledger
 from ptp_pipeline.settings import Settings
+from tests.integration.killed import in_child, killed_at
 
 PIPELINE = Actor(name="pipeline", role="pipeline", auth="pipeline", origin="dagster")
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "shutil.rmtree"}
 
 
-def in_child(work) -> bool:
-    """Whether `work` came to its end in a forked process."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFEXITED(status):
-        assert os.WEXITSTATUS(status) == 0, "the child failed"
-        return True
-    assert os.WTERMSIG(status) == signal.SIGKILL
-    return False
-
-
-def killed_at(moment: int, work) -> bool:
-    """Run `work` in a child that is killed at its n-th change; True when it finished before."""
-
-    def child() -> None:
-        left = moment
-
-        def hook(event, args) -> None:
-            nonlocal left
-            if event in CHANGES or (event == "open" and isinstance(args[1], str) and set(args[1]) & set("wxa")):
-                left -= 1
-                if left == 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        work()
-
-    return in_child(child)
+def is_change(event: str, args: tuple) -> bool:
+    return event in CHANGES or (event == "open" and isinstance(args[1], str) and bool(set(args[1]) & set("wxa")))
 
 
 def main(home: str, org: str) -> None:
@@ -75,7 +41,7 @@ def main(home: str, org: str) -> None:
         moment += 1
         (inbox / f"good-{moment}.csv").write_text(f"payment_id,customer_id,received_date,amount\nP{moment},C1,2026-01-05,1\n")
         (inbox / f"bad-{moment}.csv").write_text(f"payment_id,customer_id\nP{moment},C1\n")
-        finished = killed_at(moment, intake)
+        finished = killed_at(moment, is_change, intake)
         assert in_child(intake)
         assert list(inbox.iterdir()) == [], f"left in the inbox after a kill at {moment}"
         assert [p.name for p in (settings.inbox(org) / TAKING).iterdir()] == ["lock"], f"claims left after a kill at {moment}"

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from ptp_pipeline.warehouse.checks import run_checks
 from tests.unit.outcomes.books import Book, Installment, Part, Version, rows_of
 
+SLOW_IS_FINE: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 START = date(2026, 1, 1)
 DAYS = 60
+PAIRS = 6  # of commitments in a book: what a run of the statements costs is the same for one and for many
 
 
 def days(most: int = DAYS) -> st.SearchStrategy[date]:
@@ -26,7 +28,13 @@ def books(draw: st.DrawFn) -> Book:
         tolerance_percent=draw(st.sampled_from(["0", "2.5"])),
         default_after_broken=draw(st.integers(1, 3)),
     )
-    for name in ("A", "B"):
+    for pair in range(draw(st.integers(1, PAIRS))):
+        two_commitments(draw, book, (f"A{pair}", f"B{pair}"))
+    return book
+
+
+def two_commitments(draw: st.DrawFn, book: Book, names: tuple[str, str]) -> None:
+    for name in names:
         kind = draw(st.sampled_from(["plan", "repeating_promise"]))
         for number in range(draw(st.integers(1, 2))):
             agreed_on = START if number == 0 else draw(days(40))
@@ -41,8 +49,7 @@ def books(draw: st.DrawFn) -> Book:
         bounced = None if after is None else received + timedelta(days=after)
         charged_on = received + timedelta(days=draw(st.integers(0, 40)))
         back = draw(st.none() | st.none() | st.tuples(st.just(charged_on), st.integers(1, 300)))
-        book.pays(draw(st.sampled_from(["A", "B"])), received, draw(st.integers(1, 300)), bounced, charged_back=back)
-    return book
+        book.pays(draw(st.sampled_from(names)), received, draw(st.integers(1, 300)), bounced, charged_back=back)
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,7 @@ def expected(book: Book, as_of: date) -> dict[tuple[str, int, int], tuple[Any, .
     return result
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=24, **SLOW_IS_FINE)
 @given(book=books(), as_of=st.integers(0, DAYS + 20).map(lambda n: START + timedelta(days=n)))
 def test_every_state_and_verdict_is_what_the_plain_replay_says(book: Book, as_of: date) -> None:
     con = book.outcomes(as_of, ("outcomes", "published"))
@@ -174,7 +181,7 @@ def test_every_state_and_verdict_is_what_the_plain_replay_says(book: Book, as_of
     assert broken == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, **SLOW_IS_FINE)
 @given(book=books(), earlier=days(DAYS), later=days(DAYS + 20))
 def test_a_run_for_an_earlier_day_gives_the_beginning_of_the_same_history(book: Book, earlier: date, later: date) -> None:
     earlier, later = min(earlier, later), max(earlier, later)

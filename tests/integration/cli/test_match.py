@@ -14,6 +14,7 @@ from ptp_pipeline.ledger.connection import Ledger
 from ptp_pipeline.settings import Settings
 from ptp_pipeline.warehouse import publish
 from tests.integration.cli.conftest import PASSWORD, Answer
+from tests.integration.pipeline_book import Book as PipelineBook
 
 AS_OF = "2026-06-30"
 FILES = {
@@ -33,7 +34,7 @@ FILES = {
 
 
 class Book:
-    """An org with a small book, run once; what a test decides is undone."""
+    """An org with a small book, approved and run once; what a test decides is undone."""
 
     def __init__(self, home: Path) -> None:
         self.org = f"org{uuid4().hex[:10]}"
@@ -72,7 +73,7 @@ def made(home: Path, ledger: Ledger, settings: Settings) -> Book:
         (settings.inbox(book.org) / name).write_text(text, encoding="utf-8")
     for name, role in {"mia": "collector", "sue": "supervisor", "ann": "analyst"}.items():
         book.hire(name, role)
-    book.run()
+    PipelineBook(settings, ledger, book.org).take_in()
     book.ptp("approve", "--pending", "--reason", "review", "--yes", who="sue")
     book.run()
     return book

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -227,39 +228,54 @@ def test_the_mail_is_previewed_and_sent_once(book: Book, tmp_path: Path) -> None
     assert [p.suffix for p in (book.home / "outbox").rglob("*.eml") if book.org in p.read_text(errors="replace")] == [".eml"]
 
 
-def test_a_payment_by_hand_is_prefilled_with_what_is_promised_and_closes_the_promise(book: Book) -> None:
+WHY = ("--reason", "phoned the customer")
+
+
+@dataclass(frozen=True)
+class Acts:
+    """What mia did before one more run: she logged a payment of a promise, and assigned one to a plan of somebody else."""
+
+    logged: Answer
+    row: str
+    assigned: Answer
+
+
+@pytest.fixture(scope="module")
+def acts(book: Book) -> Acts:
     logged = book.ptp("log", "payment", "--commitment", "P-1", "--received", AS_OF, "--json", token=book.mia)
     assert logged.code == 0, logged.err
-    (row,) = csv.DictReader(io.StringIO(Path(logged.document["file"]).read_text()))
-    assert (row["customer_id"], row["amount"], row["commitment_id"]) == ("C-1", "100.00", "P-1")
+    assigned = book.ptp("match", "assign", "PAY-4", "PL-1", *WHY, "--json", token=book.mia)
+    done = Acts(logged, Path(logged.document["file"]).read_text(), assigned)
     assert book.ptp("run", "--as-of", AS_OF).code == 0
+    return done
+
+
+def test_a_payment_by_hand_is_prefilled_with_what_is_promised_and_closes_the_promise(book: Book, acts: Acts) -> None:
+    (row,) = csv.DictReader(io.StringIO(acts.row))
+    assert (row["customer_id"], row["amount"], row["commitment_id"]) == ("C-1", "100.00", "P-1")
     (installment,) = book.ptp("show", "P-1", "--json").document["installments"]
     assert installment["status"] == "recovered"
     words = ("log", "payment", "--commitment", "P-1", "--amount", "100.00", "--received", AS_OF, "--json")
     again = book.ptp(*words, token=book.mia)
     assert again.code == 3
-    assert f"{Path(logged.document['file']).name}, received" in again.err
+    assert f"{Path(acts.logged.document['file']).name}, received" in again.err
     second = book.ptp(*words, "--reference", "second check", token=book.mia)
     assert second.code == 0, second.err
     Path(second.document["file"]).unlink()
 
 
-def test_a_person_decides_where_a_payment_belongs(book: Book) -> None:
-    def payment() -> dict[str, str | None]:
-        assert book.ptp("run", "--as-of", AS_OF).code == 0
-        return dict(book.ptp("show", "PAY-4", "--json").document["payment"])
-
-    words = ("--reason", "phoned the customer")
-    sent = book.ptp("match", "assign", "PAY-4", "PL-1", *words, "--json", token=book.mia)
+def test_a_person_decides_where_a_payment_belongs(book: Book, acts: Acts) -> None:
+    sent = acts.assigned
     assert (sent.document["payment_id"], sent.document["commitment_id"]) == ("PAY-4", "PL-1")
     assert "PL-1 is of customer C-1 in USD, the payment of C-2" in sent.document["warnings"][0]
-    refused = payment()
+    refused = book.ptp("show", "PAY-4", "--json").document["payment"]
     assert refused["match_status"] == "unmatched"
     assert "another customer" in str(refused["reason"])
-    assert book.ptp("match", "aside", "PAY-4", *words, token=book.mia).code == 0
-    assert payment()["match_status"] == "set_aside"
-    assert book.ptp("match", "assign", "PAY-404", "P-2", *words, token=book.mia).code == 2
-    assert book.ptp("match", "assign", "PAY-4", "P-404", *words, token=book.mia).code == 3
+    assert book.ptp("match", "aside", "PAY-4", *WHY, token=book.mia).code == 0
+    assert book.ptp("run", "--as-of", AS_OF).code == 0
+    assert book.ptp("show", "PAY-4", "--json").document["payment"]["match_status"] == "set_aside"
+    assert book.ptp("match", "assign", "PAY-404", "P-2", *WHY, token=book.mia).code == 2
+    assert book.ptp("match", "assign", "PAY-4", "P-404", *WHY, token=book.mia).code == 3
 
 
 def test_a_rebuild_makes_the_same_tables_again(book: Book, settings: Settings) -> None:

@@ -241,7 +241,7 @@ def _frame(con: "duckdb.DuckDBPyConnection", table: str, expectations: list[tupl
 
 def _batches(context: Any) -> dict[str, Any]:
     """What is validated, by table. Added all at once: the context writes its whole configuration for each single addition."""
-    from great_expectations.datasource.fluent import PandasDatasource
+    from great_expectations.datasource.fluent.pandas_datasource import PandasDatasource
 
     source: Any = PandasDatasource(name="published")
     for table in EXPECTATIONS:

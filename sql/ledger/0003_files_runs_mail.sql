@@ -75,7 +75,7 @@ create function ptp.demand_org() returns trigger language plpgsql set search_pat
 as $$
 begin
   if not exists (select from ptp.org o join ptp.here() as h on h.org_id = o.org_id) then
-    perform ptp.refuse('PT005', 'This transaction entered no org that is there.');
+    perform ptp.refuse('PT005', 'This transaction entered no org that is there.', 'Make it with ptp org add, or enter one that ptp org list shows.');
   end if;
   return null;
 end $$;

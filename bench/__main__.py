@@ -252,7 +252,7 @@ def arguments(argv: list[str] | None = None) -> Namespace:
     parser.add_argument("--steps", help="what to measure, see below; default all")
     parser.add_argument("--quick", action="store_true", help="other defaults: 100k, an even and a mixed book, without same and increment")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--memory-limit", default="4GB", help="for DuckDB, e.g. 4GB")
+    parser.add_argument("--memory-limit", default="3GB", help="for DuckDB, e.g. 4GB")
     parser.add_argument("--repeat", type=int, default=1, help="take the best of so many for matching; floor and fast have three at least")
     parser.add_argument("--folder", type=Path, help="keep books here, use those that are; default: a temporary folder, removed afterwards")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")

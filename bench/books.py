@@ -285,7 +285,7 @@ def _count(con: "duckdb.DuckDBPyConnection", table: str) -> int:
     return int(count)
 
 
-def settings(book: Book, threads: int = 2, memory_limit: str = "4GB") -> Settings:
+def settings(book: Book, threads: int = 2, memory_limit: str = "3GB") -> Settings:
     """Settings under which stages of the book are run."""
     return Settings(home=book.home, duckdb_threads=threads, duckdb_memory_limit=memory_limit)
 

@@ -332,7 +332,7 @@ def main() -> None:
     parser.add_argument("name", choices=CONTESTANTS)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--memory-limit", default="4GB")
+    parser.add_argument("--memory-limit", default="3GB")
     parser.add_argument("--shuffled", action="store_true")
     parser.add_argument("--stage", default=STAGE)
     parser.add_argument("--model", default=FAST_PATH)

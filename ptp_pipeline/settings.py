@@ -25,7 +25,9 @@ class Settings(BaseSettings):
         None, description="Postgres >= 15 to use instead of the embedded one; a role that may create roles and schemas."
     )
     token: SecretStr | None = Field(None, description="Bearer token of the person using the command line.")
-    duckdb_memory_limit: str = Field("3GB", description="Memory DuckDB may use in a run before it spills to disk.")
+    duckdb_memory_limit: str = Field(
+        "3GB", description="Memory DuckDB may use in a run before it spills to disk; the process takes up to 0.7 GB more."
+    )
     duckdb_threads: int = Field(default_factory=lambda: os.cpu_count() or 2, ge=1, description="Threads one run may use.")
     keep_builds: int = Field(10, ge=1, description="Published builds kept per org; older ones are removed.")
     table_file_rows: int = Field(250_000, ge=0, description="Longest published table that also gets a Parquet and a CSV file of its own.")

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     )
     token: SecretStr | None = Field(None, description="Bearer token of the person using the command line.")
     duckdb_memory_limit: str = Field(
-        "3GB", description="Memory DuckDB may use in a run before it spills to disk; the process takes up to 0.7 GB more."
+        "3GB", description="Memory DuckDB may use in a run before it spills to disk; the process takes half a GB more or so."
     )
     duckdb_threads: int = Field(default_factory=lambda: os.cpu_count() or 2, ge=1, description="Threads one run may use.")
     keep_builds: int = Field(10, ge=1, description="Published builds kept per org; older ones are removed.")

@@ -192,7 +192,7 @@ def published(
             yield from checks
             if broken := [check.check_name for check in checks if not check.passed]:
                 raise dg.Failure(f"Nothing was published: {', '.join(map(str, broken))} does not hold.", allow_retries=False)
-            build = publish.place(draft, make_current=config.make_current)
+            build = publish.place(draft, make_current=config.make_current, before_current=record.ready)
         if build.is_current:
             record.finish(build)
     publish.remove_old(ptp.settings, build)

@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ptp_pipeline.errors import WorkFailed
 from ptp_pipeline.ledger.connection import Transaction
 from ptp_pipeline.resources import PIPELINE, Ptp
 
@@ -44,18 +45,26 @@ class Recording:
         write_new_transitions(con, path, self.ptp.settings, self.answer.org, *source, self.scope)
         self.appended = self.thread.submit(transitions.append, self.tx, path, self.answer.run_id)
 
+    def ready(self) -> int:
+        """How many transitions were appended, once they are. Raises what went wrong: `current` must not move then.
+
+        A build that is recorded without its transitions would hide them from all later runs, so one must have been offered.
+        """
+        if self.appended is None:
+            raise WorkFailed("The build that was current went away while a build for an earlier day was made.", "Run it again.")
+        return self.appended.result()
+
     def finish(self, build: "Build") -> None:
         """After `current` moved: a crash in between leaves the ledger asking for another run."""
         from ptp_pipeline.ledger import builds, positions, transitions
         from ptp_pipeline.warehouse.positions import changed_positions
 
         tx, settings = self.tx, self.ptp.settings
-        appended = self.appended.result() if self.appended else 0
         before = positions.source(tx)
         source = (before.build_id, before.digest) if before else ("", "")
         with changed_positions(settings, build, *source, self.scope) as changes:
             positions.record(tx, changes.files, positions.Source(build.build_id, build.digest, build.as_of), is_whole=changes.is_whole)
-        transitions.note(tx, build.run_id, appended)
+        transitions.note(tx, build.run_id, self.ready())
         builds.record(
             tx, build.build_id, build.as_of, build.run_id, build.digest, build.tables, self.answer.ledger_position, build.evidence
         )
@@ -71,15 +80,20 @@ def recording(ptp: Ptp, answer: "Answer", scope: "Scope | None") -> Iterator[Rec
     try:
         with ptp.ledger.transaction(answer.org, PIPELINE) as tx:
             # It waits for the rest of the build, which may take longer than a server lets a transaction wait.
-            tx.execute("set local idle_in_transaction_session_timeout = 0")
+            tx.execute(
+                "select set_config(name, '0', true) from pg_settings"
+                " where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')"
+            )
             with ThreadPoolExecutor(1) as thread:
                 begun = Recording(ptp, tx, answer, scope, folder, thread)
                 try:
                     yield begun
                 finally:
-                    if not begun.is_finished:
+                    # Again and again: a request that comes between two statements cancels nothing.
+                    while not begun.is_finished and begun.appended and not begun.appended.done():
                         with suppress(psycopg.Error):
                             tx.connection.cancel_safe()
+                        wait([begun.appended], timeout=0.5)
             if not begun.is_finished:
                 tx.connection.rollback()
     finally:

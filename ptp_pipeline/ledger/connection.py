@@ -149,7 +149,7 @@ class Ledger:
         from psycopg.rows import dict_row
 
         try:
-            with psycopg.connect(**self.parameters(login), row_factory=dict_row) as con:
+            with psycopg.connect(**self.parameters(login), row_factory=dict_row, keepalives_idle=30) as con:
                 con.execute(
                     "select ptp.enter(%s, %s, %s, %s, %s, %s, %s, %s), set_config('search_path', 'ptp', true)",
                     [org, actor.name, actor.role, actor.auth, actor.origin, _place(), self.run, proof],

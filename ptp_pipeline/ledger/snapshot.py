@@ -135,10 +135,12 @@ def _still_holds(tx: Transaction, earlier: Path, now: Mapping[str, Any]) -> dict
     """
     try:
         found: dict[str, Any] = json.loads((earlier / MADE_OF).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        then, rows = found["made_of"], found["rows"]
+    except (OSError, ValueError, KeyError):  # none, or what a crash left of one
         return {}
-    then, rows = found["made_of"], found["rows"]
-    if rows.keys() != LEDGER_TABLES.keys() or any(then[name] != now[name] for name in now.keys() - {"position", "head"}):
+    if then.keys() != now.keys() or any(then[name] != now[name] for name in now.keys() - {"position", "head"}):
+        return {}
+    if rows.keys() != LEDGER_TABLES.keys() or not all((earlier / f"{table}.parquet").exists() for table in rows):
         return {}
     since = tx.one(_SHOWN_SINCE, {**then, "unseen": list(_UNSEEN)})
     return dict(rows) if since == {"head": then["head"], "acts": 0} else {}

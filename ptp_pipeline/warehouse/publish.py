@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
 from hashlib import file_digest, sha256
@@ -288,12 +288,14 @@ def delta_draft(
         con.close()
 
 
-def place(written: Draft, *, make_current: bool = False, validate: bool = True) -> Build:
+def place(
+    written: Draft, *, make_current: bool = False, validate: bool = True, before_current: Callable[[], object] = lambda: None
+) -> Build:
     """Write the files beside the tables and put the build in place.
 
     It becomes current unless a build for a later date is; `make_current` moves the link even then. One that does not meet its
-    expectations is kept, with the Data Docs that say why, and never becomes current. Doing it all again makes another build with the
-    same tables.
+    expectations is kept, with the Data Docs that say why, and never becomes current. `before_current` is called when it will be: nothing
+    is put in place if that raises. Doing it all again makes another build with the same tables.
     """
     settings, answer, folder = written.settings, written.answer, written.folder
     root = settings.published(answer.org)
@@ -313,6 +315,8 @@ def place(written: Draft, *, make_current: bool = False, validate: bool = True) 
     written.con.execute("detach built")
     build_id = _free_name(root, f"{answer.as_of}-{re.sub(r'[^A-Za-z0-9]', '', answer.run_id)[:8] or 'run'}")
     is_current = (validation is None or validation.passed) and may_become_current(settings, answer, make_current=make_current)
+    if is_current:
+        before_current()
     audited = {name: {"rows": written.digests[name].rows, "digest": str(written.digests[name].hashes)} for name in AUDITED}
     evidence = {
         "audit_seq": answer.audit_seq,
@@ -436,6 +440,8 @@ def write_new_transitions(
     `known` must be one whose transitions the ledger has: the last that was *recorded*, not the last that was published. A run that was
     killed between the two left a build whose transitions nobody appended.
     """
+    import duckdb
+
     offered = "built.stored.transitions"
     is_known, concerned = _attach_known(con, settings, org, known, known_digest, scope)
     if is_known:
@@ -444,9 +450,10 @@ def write_new_transitions(
         if concerned != "true":  # the earlier build is the one that this was made from: it is kept in the same way
             rows = "(from {0}.stored.transitions where rowid in (select rowid from {0}.stored.transitions where {1}))"
             relations = {name: rows.format(name, concerned) for name in relations}
-        con.execute(f"create temp table fresh as {_NOT_KNOWN.format(**relations)}")
+        with suppress(duckdb.Error):  # of a damaged build: the ledger itself can tell what it has
+            con.execute(f"create temp table fresh as {_NOT_KNOWN.format(**relations)}")
+            offered = "fresh"
         con.execute("detach known")
-        offered = "fresh"
     words = {name: f"({said}) as {name}" for name, said in sentences_of("transitions").items()}
     recorded = ", ".join(words.get(name, name) for name in _RECORDED)
     # Sentences make DuckDB write rows in any order, unless told: a sorted file is inserted faster, into a smaller index.
@@ -716,7 +723,11 @@ def _write_files(written: Draft, tables: Mapping[str, int]) -> list[str]:
             order = order_of(models[table]) if written.base and table in models.keys() & {*REPORTS} else ""
             copies.append(_copy_statement(written.con, table, folder / place, order))
     _at_once(written.con, copies, written.settings.duckdb_threads)
-    notes = [note for name in SPREADSHEETS if (note := _write_spreadsheet(written.con, name, tables[name], folder, written.answer.as_of))]
+    notes = [
+        note for name in SPREADSHEETS if (note := _write_spreadsheet(written.con, models[name], tables[name], folder, written.answer.as_of))
+    ]
+    for path in (*folder.glob("tables/*"), *folder.glob("reports/*")):
+        path.chmod(path.stat().st_mode & ~0o222)  # the next increments may have the same files
     if left_out := sorted(table for table, rows in tables.items() if rows > most_rows):
         notes.append(
             f"Tables of more than {most_rows:,} rows are in {DATABASE} only: {', '.join(left_out)}."
@@ -769,15 +780,16 @@ def _comment(con: "duckdb.DuckDBPyConnection", table: str, description: str, col
     con.execute("; ".join(["begin", *said, "commit"]))  # at once: each would be a write to disk of its own
 
 
-def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", table: str, rows: int, fresh: Path, as_of: date) -> str:
+def _write_spreadsheet(con: "duckdb.DuckDBPyConnection", model: Model, rows: int, fresh: Path, as_of: date) -> str:
     """One table as XLSX. Returns what to tell people when it was left out."""
+    table = model.table
     if rows > SPREADSHEET_ROWS:
         wanted = f"ptp export --table {table} --format xlsx"
         return f"{table}.xlsx was left out: more than {SPREADSHEET_ROWS:,} rows. See {table}.csv, or make the sheet with {wanted}."
     import polars as pl
     from xlsxwriter import Workbook
 
-    frame = con.sql(f"select * from built.{table}").pl()
+    frame = con.sql(f"select * from built.{table} order by {order_of(model)}").pl()
     amounts = [name for name, kind in frame.schema.items() if kind == pl.Decimal(18, 3)]
     # A cell that starts with = is text here, never a formula; a fixed date of creation keeps equal builds equal.
     options = {"strings_to_formulas": False, "strings_to_urls": False, "remove_timezone": True}

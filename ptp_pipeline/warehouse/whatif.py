@@ -113,17 +113,22 @@ def alternatives(settings: Settings, org: str, payment_id: str, as_of: date) -> 
         raise WorkFailed("The tables of the last run are not there any more.")
     try:
         with part.open_for("outcomes") as con:
-            if con.execute("select as_of from ledger.params").fetchall() != [(as_of,)]:
-                raise WorkFailed(f"The tables of the last run answer for another day than {as_of}.")
+            _require_day(con, as_of)
             if customer := _customer(con, payment_id):
                 return _asked(con, payment_id, customer, _UPSTREAM, settings.duckdb_threads)
         # An increment makes core for its customers only; the facts of the others are those of the whole book.
         with whole.connect(increment.CUT) as con:
+            _require_day(con, as_of)
             if customer := _customer(con, payment_id):
                 return _asked(con, payment_id, customer, ("ledger", "raw"), settings.duckdb_threads)
     except duckdb.Error as error:  # a run replaces the tables while we read them
         raise WorkFailed(f"The tables of the last run could not be read: {str(error).splitlines()[0]}") from error
     raise WorkFailed(f"The tables of the last run do not have {payment_id}.")
+
+
+def _require_day(con: "duckdb.DuckDBPyConnection", as_of: date) -> None:
+    if con.execute("select as_of from ledger.params").fetchall() != [(as_of,)]:
+        raise WorkFailed(f"The tables of the last run answer for another day than {as_of}.")
 
 
 def _customer(con: "duckdb.DuckDBPyConnection", payment_id: str) -> str | None:

@@ -124,7 +124,7 @@ create table ptp.approval (
 );
 select ptp.protect('ptp.approval', true);
 
--- Whether an approval is still the approval of these terms and this schedule. Every run asks it of every approved version.
+-- Whether an approval is still the approval of these terms and this schedule. Runs ask it of every approved version when they read the ledger anew.
 create function ptp.approval_fits(v ptp.commitment_version, a ptp.approval) returns boolean language sql stable
 as $$
   select a.terms_digest = v.terms_digest and v.terms_digest = ptp.terms_digest(v)

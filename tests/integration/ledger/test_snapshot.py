@@ -278,5 +278,15 @@ def test_what_was_made_for_another_day_or_by_another_program_or_of_another_ledge
     # A ledger that was restored from a backup went on from there to the same number.
     made_of.write_text(json.dumps({**known, "made_of": {**known["made_of"], "head": "0" * 64}}))
     assert not is_copied(shown, tmp_path)
+    # What a crash, or a later version, may have left.
+    for left in ("", "{}", json.dumps({**known, "made_of": {"as_of": known["made_of"]["as_of"]}})):
+        made_of.write_text(left)
+        assert not is_copied(shown, tmp_path)
     made_of.unlink()
     assert not is_copied(shown, tmp_path)
+    made_of.write_text(json.dumps(known))
+    assert is_copied(shown, tmp_path)
+    (tmp_path / "earlier" / "versions.parquet").unlink()
+    with shown.as_(PIPELINE) as tx:
+        snapshot.export(tx, tmp_path / "whole", AS_OF, tmp_path / "earlier", "this program")
+    assert KEPT not in {path.read_bytes() for path in (tmp_path / "whole").glob("*.parquet")}

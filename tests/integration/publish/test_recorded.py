@@ -20,9 +20,9 @@ def recorded(book: Book) -> list[tuple[object, ...]]:
         return sorted(tuple(row.values()) for row in tx.all(f"select {KEY} from ptp.transition"))
 
 
-@pytest.mark.parametrize(("part", "step"), [(transitions, "append"), (builds, "record")])
+@pytest.mark.parametrize(("part", "step", "current"), [(transitions, "append", "2026-03-31"), (builds, "record", "2026-05-19")])
 def test_transitions_of_a_run_killed_before_it_recorded_them_are_appended_by_the_next(
-    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, part: ModuleType, step: str
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, part: ModuleType, step: str, current: str
 ) -> None:
     book = new_book(settings, ledger)
     book.run("2026-03-31")
@@ -35,7 +35,8 @@ def test_transitions_of_a_run_killed_before_it_recorded_them_are_appended_by_the
     with monkeypatch.context() as patched:
         patched.setattr(part, step, killed)
         assert not book.try_run("2026-05-19").success
-    assert book.query("select as_of::varchar from run_info") == [("2026-05-19",)]
+    # Nothing becomes current whose transitions could not be appended.
+    assert book.query("select as_of::varchar from run_info") == [(current,)]
     assert recorded(book) == before
     book.run("2026-05-19")
     found = sorted(book.query(f"select {KEY} from transitions"))

@@ -86,7 +86,7 @@ def _run(ledger: "Ledger", org: str, day: date | None, *, make_current: bool, fu
             with published.open_build(settings(), org, outcome.build_path) as build:
                 print_broken_today(published.status(build))
             print(f"\nPublished as of {outcome.as_of}: {outcome.build_path}")
-            if outcome.build_path == settings().current_build(org).resolve():
+            if outcome.build_path and outcome.build_path.resolve() == settings().current_build(org).resolve():
                 print(f"Look at it: {launcher()} status --org {org}")
             else:
                 print("A build for a later day stays current; --make-current replaces it.")

@@ -292,3 +292,11 @@ def test_a_run_is_refused_while_another_one_holds_the_org(book: Book, ledger: Le
         answer = book.ptp("rebuild", "--as-of", AS_OF)
     assert answer.code == 3
     assert "somebody else" in answer.err
+
+
+def test_a_run_says_that_its_build_is_current_also_when_the_home_is_named_from_here(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(book.home.parent)
+    monkeypatch.setitem(book.environment, "PTP_HOME", book.home.name)
+    said = book.ptp("run", "--as-of", AS_OF).out
+    assert "Look at it: " in said
+    assert "stays current" not in said
